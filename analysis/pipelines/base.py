@@ -1,0 +1,130 @@
+"""What a pipeline is: typed parameters and recordings in, metrics, figures and files out.
+
+A pipeline runs in a child process that knows nothing of Django, Postgres or Redis: it gets plain paths and returns plain
+values. So the same class runs in a job, in a notebook, in a shard on another machine and in the bundle of a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from analysis.figures.spec import Figure
+
+
+class PipelineError(Exception):
+    """A wrong input or parameter found while running; its text is one sentence that a user can act on."""
+
+
+class Parameters(BaseModel):
+    """Base of all parameter sets: unknown names are refused, values never change after validation.
+
+    State the unit of a quantity with ``Field(json_schema_extra={"unit": "s"})``; the schema is served over REST.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file of an input recording, where it lies on this machine."""
+
+    path: Path
+    size: int
+    sha256: str = ""
+    role: str = "data"
+
+
+@dataclass(frozen=True)
+class InputRecording:
+    """A recording as a pipeline sees it. ``parameters`` describe the files (rate in Hz, gain, unit, ...); times are seconds."""
+
+    id: str
+    kind: str
+    format: str
+    files: tuple[InputFile, ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    rate: float | None = None
+    start: str | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Input:
+    """A recording that a pipeline takes: its kinds, how many, and one sentence on what it is used for."""
+
+    kinds: tuple[str, ...]
+    summary: str
+    minimum: int = 1
+    maximum: int = 1
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number with its unit, a label for people, and the definition that makes it unambiguous."""
+
+    value: float | int | str | None
+    unit: str = ""
+    label: str = ""
+    definition: str = ""
+    headline: bool = False
+
+
+@dataclass(frozen=True)
+class DerivedRecording:
+    """A recording that the pipeline made (a track from a video, LFP from raw voltage); it is added to the catalog."""
+
+    kind: str
+    format: str
+    files: tuple[str, ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    rate: float | None = None
+    channels: int | None = None
+    duration: float | None = None
+
+
+@dataclass
+class Output:
+    """What a run gives back. ``artifacts`` and ``recordings`` name files that the run wrote below ``Run.folder``."""
+
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    figures: list[Figure] = field(default_factory=list)
+    artifacts: list[str] = field(default_factory=list)
+    recordings: list[DerivedRecording] = field(default_factory=list)
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: inputs in the order given, validated parameters, the seed, an empty folder, and two ways to speak."""
+
+    recordings: tuple[InputRecording, ...]
+    parameters: Any
+    seed: int
+    folder: Path
+    progress: Callable[[float, str], None]
+    log: Callable[[str], None]
+
+    def of_kind(self, *kinds: str) -> tuple[InputRecording, ...]:
+        """Return the recordings of these kinds, in the order given."""
+        return tuple(r for r in self.recordings if r.kind in kinds)
+
+
+class Pipeline:
+    """Base of all pipelines; subclasses set the class variables and write ``run``."""
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    summary: ClassVar[str]
+    inputs: ClassVar[tuple[Input, ...]]
+    parameters: ClassVar[type[Parameters]]
+    queue: ClassVar[str] = "cpu"
+
+    def run(self, run: Run) -> Output:
+        """Compute. Raise ``PipelineError`` with one sentence when an input or a parameter is wrong."""
+        raise TypeError(f"{type(self).__name__} does not say how it runs")

@@ -1,0 +1,136 @@
+"""A job and its result. The row decides what runs; Redis only wakes a worker."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from sessions.models import Project, Recording
+
+
+class JobState(models.TextChoices):
+    """queued -> running -> succeeded | failed | cancelled."""
+
+    QUEUED = "queued", "queued"
+    RUNNING = "running", "running"
+    SUCCEEDED = "succeeded", "succeeded"
+    FAILED = "failed", "failed"
+    CANCELLED = "cancelled", "cancelled"
+
+
+ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+class Job(models.Model):
+    """One run of a pipeline on recordings."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="jobs")
+    pipeline = models.CharField(max_length=64)
+    version = models.CharField(max_length=32)
+    queue = models.CharField(max_length=20, default="cpu")
+    parameters = models.JSONField(default=dict)
+    seed = models.PositiveBigIntegerField(default=1)
+    recordings = models.ManyToManyField(Recording, through="JobInput", related_name="jobs")
+    fingerprint = models.CharField(
+        max_length=64, help_text="SHA-256 over pipeline, version, parameters, seed and inputs."
+    )
+    state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.QUEUED)
+    attempt = models.PositiveIntegerField(default=0, help_text="Fences off a worker that was taken for dead.")
+    max_attempts = models.PositiveIntegerField(default=3)
+    heartbeat = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(max_length=200, blank=True)
+    progress = models.FloatField(default=0.0)
+    message = models.CharField(max_length=500, blank=True)
+    error = models.TextField(blank=True)
+    log = models.TextField(blank=True)
+    environment = models.JSONField(default=dict, blank=True)
+    cancel_requested = models.BooleanField(default=False)
+    parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True, blank=True, related_name="children")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="jobs")
+    created = models.DateTimeField(db_default=Now(), editable=False)
+    sent = models.DateTimeField(null=True, blank=True, help_text="When a worker was last woken for it.")
+    started = models.DateTimeField(null=True, blank=True)
+    finished = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-created", "id"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(state__in=JobState.values), name="job_state_known"),
+            models.CheckConstraint(condition=Q(progress__gte=0) & Q(progress__lte=1), name="job_progress_0_to_1"),
+            models.CheckConstraint(
+                condition=~Q(state__in=[s.value for s in ENDED]) | Q(finished__isnull=False), name="job_ended_has_time"
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["state", "created"]),
+            models.Index(fields=["fingerprint"]),
+            models.Index(fields=["project", "-created"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pipeline} {self.version}"
+
+
+class JobInput(models.Model):
+    """A recording that a job reads, in the order given."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="inputs")
+    recording = models.ForeignKey(Recording, on_delete=models.PROTECT, related_name="+")
+    order = models.PositiveIntegerField()
+
+    class Meta:
+        ordering: ClassVar = ["order"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["job", "recording"], name="job_input_once")]
+
+    def __str__(self) -> str:
+        return f"{self.recording} of {self.job}"
+
+
+class Result(models.Model):
+    """What a job found; written in the same transaction as its success."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="result")
+    attempt = models.PositiveIntegerField()
+    summary = models.TextField(blank=True)
+    metrics = models.JSONField(default=dict)
+    figures = models.JSONField(default=list, help_text="Name, title, caption and file of each figure, in order.")
+    provenance = models.JSONField(default=dict)
+    folder = models.CharField(max_length=300, help_text="Relative to the folder of results.")
+    derived = models.ManyToManyField(Recording, blank=True, related_name="made_by")
+    created = models.DateTimeField(db_default=Now(), editable=False)
+
+    def __str__(self) -> str:
+        return f"result of {self.job}"
+
+    @property
+    def project(self) -> Project:
+        """The job's project."""
+        return self.job.project
+
+
+class Artifact(models.Model):
+    """A file of a result."""
+
+    result = models.ForeignKey(Result, on_delete=models.CASCADE, related_name="artifacts")
+    name = models.CharField(max_length=200)
+    size = models.PositiveBigIntegerField()
+    sha256 = models.CharField(max_length=64)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["result", "name"], name="artifact_name_once"),
+            models.CheckConstraint(
+                condition=Q(sha256__regex=r"^[0-9a-f]{64}$"), name="artifact_sha256_is_64_hex_digits"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,7 @@
+"""The cameras of the behaviour boxes."""
+
+from django.apps import AppConfig
+
+
+class CamerasConfig(AppConfig):
+    name = "cameras"

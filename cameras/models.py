@@ -1,0 +1,134 @@
+"""Cameras and what is being recorded from them."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from sessions.models import Project, Recording, Rig, Session, audited
+
+
+@audited
+class Camera(models.Model):
+    """A camera of a rig. Its agent proves itself with a token of which only the hash is stored."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    slug = models.SlugField(max_length=50, unique=True)
+    name = models.CharField(max_length=100)
+    rig = models.ForeignKey(Rig, on_delete=models.PROTECT, related_name="cameras")
+    token_digest = models.CharField(max_length=64, editable=False)
+    enabled = models.BooleanField(default=True)
+    simulated = models.BooleanField(default=False)
+    created = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["rig__name", "name"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(token_digest__regex=r"^[0-9a-f]{64}$"), name="camera_token_is_sha256"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rig.name} · {self.name}"
+
+    @property
+    def project(self) -> Project | None:
+        """The rig's project; ``None`` when the rig belongs to the whole laboratory."""
+        return self.rig.project
+
+
+class CameraHealth(models.Model):
+    """What ingest last knew of a camera; written every few seconds, so it is no part of the audit trail."""
+
+    camera = models.OneToOneField(Camera, on_delete=models.CASCADE, primary_key=True, related_name="health")
+    last_sequence = models.PositiveBigIntegerField(
+        default=0, help_text="An agent that lost its own count goes on after it."
+    )
+    last_seen = models.DateTimeField(null=True, blank=True)
+    agent = models.JSONField(
+        default=dict, blank=True, help_text="What the agent says of itself: version, source, host."
+    )
+
+    class Meta:
+        verbose_name_plural = "camera health"
+
+    def __str__(self) -> str:
+        return f"health of {self.camera}"
+
+
+class RecordingState(models.TextChoices):
+    """Where a camera's recording is."""
+
+    RECORDING = "recording", "recording"
+    STOPPING = "stopping", "waiting for the last frames"
+    FINISHED = "finished", "finished"
+    FAILED = "failed", "failed"
+
+
+class ProxyState(models.TextChoices):
+    """Whether a browser can play the recording."""
+
+    NONE = "none", "not made yet"
+    QUEUED = "queued", "queued"
+    READY = "ready", "ready"
+    FAILED = "failed", "failed"
+
+
+class CameraRecording(models.Model):
+    """One camera's video of a session, from the order to record until its files are in the catalog."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    camera = models.ForeignKey(Camera, on_delete=models.PROTECT, related_name="recordings")
+    session = models.ForeignKey(Session, on_delete=models.PROTECT, related_name="camera_recordings")
+    recording = models.OneToOneField(Recording, on_delete=models.PROTECT, related_name="camera_recording")
+    state = models.CharField(max_length=10, choices=RecordingState.choices, default=RecordingState.RECORDING)
+    message = models.CharField(max_length=500, blank=True)
+    folder = models.CharField(max_length=500, unique=True, help_text="Relative to the default data root.")
+    started = models.DateTimeField(db_default=Now(), editable=False)
+    started_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+    stopped = models.DateTimeField(null=True, blank=True)
+    finished = models.DateTimeField(null=True, blank=True)
+    frames = models.PositiveBigIntegerField(default=0)
+    lost = models.PositiveBigIntegerField(default=0)
+    bytes = models.PositiveBigIntegerField(default=0)
+    first_sequence = models.PositiveBigIntegerField(null=True, blank=True)
+    last_sequence = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="As the agent counted, or as stored."
+    )
+    offset_ms = models.FloatField(null=True, blank=True, help_text="Agent's clock minus the server's, ms.")
+    drift_ppm = models.FloatField(null=True, blank=True, help_text="How fast that offset grows, parts per million.")
+    proxy = models.CharField(max_length=10, choices=ProxyState.choices, default=ProxyState.NONE)
+    proxy_since = models.DateTimeField(null=True, blank=True, help_text="When the proxy was last asked for or made.")
+    proxy_message = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-started"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["camera"],
+                condition=Q(state="recording"),
+                name="camera_records_once_at_a_time",
+            ),
+            models.CheckConstraint(condition=Q(state__in=RecordingState.values), name="camera_recording_state_known"),
+            models.CheckConstraint(condition=Q(proxy__in=ProxyState.values), name="camera_recording_proxy_known"),
+            models.CheckConstraint(
+                condition=Q(stopped__isnull=True) | Q(stopped__gte=F("started")),
+                name="camera_recording_stop_after_start",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["camera", "-started"]),
+            models.Index(fields=["state"], condition=~Q(state="finished"), name="camera_recording_open"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.camera} since {self.started:%Y-%m-%d %H:%M:%S}"
+
+    @property
+    def project(self) -> Project:
+        """The session's project."""
+        return self.session.project

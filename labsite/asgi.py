@@ -1,0 +1,23 @@
+"""The web process: pages and REST over HTTP, live pictures and events over websockets."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "labsite.settings")
+
+from django.core.asgi import get_asgi_application
+
+django_application = get_asgi_application()
+
+from channels.routing import ProtocolTypeRouter, URLRouter
+
+from analysis.routing import websocket_urlpatterns as analysis_sockets
+from cameras.routing import websocket_urlpatterns as camera_sockets
+from sessions.routing import websocket_urlpatterns as session_sockets
+from sessions.websockets import authenticated
+
+application = ProtocolTypeRouter(
+    {
+        "http": django_application,
+        "websocket": authenticated(URLRouter([*camera_sockets, *session_sockets, *analysis_sockets])),
+    }
+)

@@ -1,0 +1,12 @@
+"""The Celery app; its settings are the ``CELERY_*`` names of labsite.settings."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "labsite.settings")
+
+app = Celery("labsite")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+app.autodiscover_tasks(["analysis.jobs"])

@@ -1,0 +1,27 @@
+"""Every address of the site: pages of the three apps, REST, the admin, and how the parts do."""
+
+from django.contrib import admin
+from django.contrib.auth import views as auth
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from labsite.stack.health import healthz
+
+api = [
+    path("", include("sessions.api.urls")),
+    path("", include("cameras.api.urls")),
+    path("", include("analysis.api.urls")),
+]
+
+urlpatterns = [
+    path("healthz", healthz, name="healthz"),
+    path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("logout/", auth.LogoutView.as_view(), name="logout"),
+    path("admin/", admin.site.urls),
+    path("api/v1/", include(api)),
+    path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
+    path("", include("cameras.urls")),
+    path("", include("sessions.urls")),
+    path("", include("analysis.urls")),
+]

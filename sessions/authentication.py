@@ -1,0 +1,47 @@
+"""REST authentication by ``Authorization: Token ...``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+from rest_framework.permissions import SAFE_METHODS
+from rest_framework.request import Request
+
+from sessions.models import ApiToken, TokenScope
+from sessions.tokens import valid_token
+
+
+class TokenAuthentication(BaseAuthentication):
+    """A script's token; a token of scope *read* may only read."""
+
+    def authenticate(self, request: Request) -> tuple[Any, ApiToken] | None:
+        """Return the user and token; refuse a wrong token with 401 instead of falling back to anonymous."""
+        parts = get_authorization_header(request).split()
+        if not parts or parts[0].lower() != b"token":
+            return None
+        if len(parts) != 2:  # noqa: PLR2004
+            raise AuthenticationFailed("Write the header as: Authorization: Token <key>.")
+        token = valid_token(parts[1].decode("latin-1"))
+        if token is None:
+            raise AuthenticationFailed("This token is unknown, revoked or expired.")
+        if token.scope == TokenScope.READ and request.method not in SAFE_METHODS:
+            raise PermissionDenied("This token may only read.")
+        return token.user, token
+
+    def authenticate_header(self, request: Request) -> str:
+        """Make REST answer 401 rather than 403 when nothing was sent."""
+        return "Token"
+
+
+class TokenScheme(OpenApiAuthenticationExtension):
+    """How the token shows in the OpenAPI schema."""
+
+    target_class = "sessions.authentication.TokenAuthentication"
+    name = "token"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        """Return the scheme."""
+        return {"type": "apiKey", "in": "header", "name": "Authorization", "description": "Token <key>"}

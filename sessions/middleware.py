@@ -1,0 +1,25 @@
+"""Pages answer domain errors with a page that says what is wrong."""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from sessions.errors import LabError
+
+
+class LabErrorMiddleware:
+    """Turn a ``LabError`` raised by a page into that status and a sentence; REST has its own handler."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Render the error, as a fragment when htmx asked."""
+        if not isinstance(error, LabError):
+            return None
+        template = "error_fragment.html" if getattr(request, "htmx", False) else "error.html"
+        return render(request, template, {"error": error}, status=error.status)

@@ -1,0 +1,40 @@
+"""What the Celery workers of the stack are called and serve, and how a worker says that it lives."""
+
+import time
+from typing import Any
+
+from celery.signals import heartbeat_sent, worker_ready, worker_shutting_down
+
+from labsite.stack.alive import Announcement, announce
+
+# Every queue that a working laboratory needs somebody to read. A gpu queue is read where there is a GPU.
+QUEUES = ("default", "cpu")
+# The consumer's own timer beats every two seconds; a consumer that lost the broker does not.
+SILENT_SECONDS = 20.0
+
+_announcements: list[Announcement] = []
+_last_beat = 0.0
+
+
+@worker_ready.connect
+def say_ready(sender: Any, **_: object) -> None:
+    """A worker reads its queues from now on."""
+    global _last_beat
+    _last_beat = time.monotonic()
+    queues = sorted(sender.app.amqp.queues.consume_from)
+    parts = [f"worker.{name}" for name in queues]
+    _announcements.append(announce(*parts, lives=lambda: time.monotonic() - _last_beat < SILENT_SECONDS))
+
+
+@heartbeat_sent.connect
+def beat(**_: object) -> None:
+    """The worker's consumer went round its loop."""
+    global _last_beat
+    _last_beat = time.monotonic()
+
+
+@worker_shutting_down.connect
+def say_gone(**_: object) -> None:
+    """The worker takes no more work."""
+    while _announcements:
+        _announcements.pop().stop()

@@ -1,0 +1,152 @@
+"""Where the animal was: cleaning of tracked positions, the way along a track, and speed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from analysis.methods.errors import InvalidData
+
+
+@dataclass(frozen=True)
+class CleanPosition:
+    """Positions in order of time. ``time`` (s) ``(n,)`` rising, ``xy`` ``(n, 2)`` with NaN where there is none.
+
+    The counts say what was found wrong and taken out.
+    """
+
+    time: NDArray[np.float64]
+    xy: NDArray[np.float64]
+    duplicates: int = 0
+    backward: int = 0
+    zeros: int = 0
+    teleports: int = 0
+
+
+def clean_position(time: ArrayLike, xy: ArrayLike, *, zeros_are_missing: bool = True) -> CleanPosition:
+    """Drop repeated and backward time stamps, and blank zeros and teleports, counting each.
+
+    ``time`` (s) is ``(n,)``, ``xy`` ``(n, 2)`` in any unit. A *zero* is x = y = 0, which trackers write for nothing found. A
+    *teleport* is a sample further than 10 % of the range from the median of the five around it. Nothing is interpolated here.
+    Errors: ``InvalidData`` when the shapes do not match or fewer than two samples remain.
+    """
+    time, xy = np.asarray(time, float), np.array(xy, float)
+    if time.ndim != 1 or xy.shape != (time.size, 2):
+        raise InvalidData(f"Positions need one time and one x, y per sample, not {time.shape} and {xy.shape}.")
+    finite = np.isfinite(time)
+    time, xy = time[finite], xy[finite]
+    # A stamp at or before the latest one so far tells nothing about when; the first of each is kept.
+    latest = np.maximum.accumulate(time) if time.size else time
+    step = np.diff(time, prepend=-np.inf)
+    fresh = np.r_[True, time[1:] > latest[:-1]] if time.size else np.zeros(0, bool)
+    duplicates = int(np.count_nonzero(~fresh & (step == 0)))
+    backward = int(np.count_nonzero(~fresh)) - duplicates
+    time, xy = time[fresh], xy[fresh]
+    xy[~np.isfinite(xy).all(axis=1)] = np.nan
+    zero = (xy == 0).all(axis=1) if zeros_are_missing else np.zeros(time.size, bool)
+    xy[zero] = np.nan
+    far = _teleports(xy)
+    xy[far] = np.nan
+    if np.count_nonzero(np.isfinite(xy[:, 0])) < 2:
+        raise InvalidData("Fewer than two usable positions remain.")
+    return CleanPosition(time, xy, duplicates, backward, int(zero.sum()), int(far.sum()))
+
+
+def _teleports(xy: NDArray[np.float64]) -> NDArray[np.bool_]:
+    from scipy.ndimage import median_filter
+
+    found = np.isfinite(xy[:, 0])
+    far = np.zeros(found.size, bool)
+    if np.count_nonzero(found) < 5:
+        return far
+    seen = xy[found]
+    scale = np.ptp(np.percentile(seen, [1, 99], axis=0), axis=0).max()
+    if scale > 0:
+        away = np.hypot(*(seen - median_filter(seen, size=(5, 1), mode="nearest")).T)
+        far[np.flatnonzero(found)[away > 0.1 * scale]] = True
+    return far
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Position along a track. ``percent`` ``(n,)`` 0-100, ``length`` in the unit of x and y, ``variance`` the explained share."""
+
+    percent: NDArray[np.float64]
+    length: float
+    variance: float
+
+
+def linearise(xy: ArrayLike) -> Linear:
+    """Project positions ``(n, 2)`` on their first principal component and scale its range to 0-100 %.
+
+    The direction is fixed: percent rises with the coordinate that varies most. NaN stays NaN. The coordinate is made from
+    behaviour alone, before any fold; it defines what is decoded and sees no spike. Errors: ``InvalidData`` when the animal
+    does not move.
+    """
+    xy = np.asarray(xy, float)
+    seen = np.isfinite(xy).all(axis=1)
+    if np.count_nonzero(seen) < 2:
+        raise InvalidData("Fewer than two usable positions remain.")
+    centred = xy - xy[seen].mean(axis=0)
+    variances, axes = np.linalg.eigh(np.cov(centred[seen].T))
+    axis = axes[:, -1]
+    axis = axis * np.sign(axis[np.argmax(np.abs(axis))])
+    along = centred @ axis
+    low, high = along[seen].min(), along[seen].max()
+    if not high > low:
+        raise InvalidData("The animal stays at one point, so there is no track to measure along.")
+    return Linear((along - low) / (high - low) * 100, float(high - low), float(variances[-1] / variances.sum()))
+
+
+@dataclass(frozen=True)
+class BinnedPosition:
+    """``position`` and ``speed`` per bin ``(n_bins,)``, NaN where the animal was not seen."""
+
+    position: NDArray[np.float64]
+    speed: NDArray[np.float64]
+
+
+def bin_position(
+    time: ArrayLike, value: ArrayLike, edges: ArrayLike, *, smoothing: float = 0.0, longest_gap: float = 0.5
+) -> BinnedPosition:
+    """Put a position on time bins: its value at the centre of each bin and its mean speed from edge to edge.
+
+    ``time`` (s) and ``value`` are ``(n,)``, ``edges`` (s) ``(n_bins + 1,)``; speed is in units of value per second.
+    ``smoothing`` is the sigma (s) of a Gaussian over the samples, cut at 3 sigma. Bins that touch a gap between seen samples
+    longer than ``longest_gap`` (s), or lie outside them, are NaN: nothing is interpolated across it.
+    """
+    time, value, edges = (np.asarray(a, float) for a in (time, value, edges))
+    seen = np.isfinite(value)
+    time, value = time[seen], value[seen]
+    if time.size < 2:
+        raise InvalidData("Fewer than two usable positions remain.")
+    if smoothing > 0:
+        value = _smooth(time, value, smoothing, longest_gap)
+    centre = (edges[:-1] + edges[1:]) / 2
+    position = np.interp(centre, time, value)
+    at_edges = np.interp(edges, time, value)
+    speed = np.abs(np.diff(at_edges)) / np.diff(edges)
+    blind = (edges[:-1] < time[0]) | (edges[1:] > time[-1])
+    gaps = np.flatnonzero(np.diff(time) > longest_gap)
+    for gap in gaps:
+        blind |= (edges[1:] > time[gap]) & (edges[:-1] < time[gap + 1])
+    position[blind] = np.nan
+    speed[blind] = np.nan
+    return BinnedPosition(position, speed)
+
+
+def _smooth(
+    time: NDArray[np.float64], value: NDArray[np.float64], sigma: float, longest_gap: float
+) -> NDArray[np.float64]:
+    """Smooth each stretch without a long gap by itself, so that nothing leaks across it."""
+    from scipy.ndimage import gaussian_filter1d
+
+    smooth = value.copy()
+    bounds = np.r_[0, np.flatnonzero(np.diff(time) > longest_gap) + 1, time.size]
+    interval = float(np.median(np.diff(time)))
+    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        if stop - start > 1:
+            smooth[start:stop] = gaussian_filter1d(value[start:stop], sigma / interval, truncate=3.0, mode="nearest")
+    return smooth

@@ -1,0 +1,42 @@
+"""Spike trains on a grid of time bins."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from analysis.methods.errors import InvalidData
+
+
+def time_edges(start: float, stop: float, bin_width: float) -> NDArray[np.float64]:
+    """Return the edges (s) of the whole bins that fit into start..stop, ``(n_bins + 1,)``."""
+    if not bin_width > 0:
+        raise InvalidData("The width of a time bin must be above zero.")
+    n_bins = int(np.floor((stop - start) / bin_width + 1e-9))
+    if n_bins < 1:
+        raise InvalidData(f"From {start:g} s to {stop:g} s there is no whole bin of {bin_width:g} s.")
+    return start + np.arange(n_bins + 1) * bin_width
+
+
+def bin_spikes(times: ArrayLike, units: ArrayLike, edges: ArrayLike, *, n_units: int) -> NDArray[np.float64]:
+    """Count the spikes of every unit in bins of equal width: ``(n_bins, n_units)``.
+
+    ``times`` (s) and ``units`` (0 .. n_units-1) are ``(n_spikes,)``; spikes outside the edges are not counted.
+    """
+    times, units, edges = np.asarray(times, float), np.asarray(units, int), np.asarray(edges, float)
+    n_bins = edges.size - 1
+    inside = (times >= edges[0]) & (times < edges[-1])
+    where = np.searchsorted(edges, times[inside], side="right") - 1
+    flat = np.bincount(where * n_units + units[inside], minlength=n_bins * n_units)
+    return flat.reshape(n_bins, n_units).astype(float)
+
+
+def sliding_counts(counts: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """Sum counts ``(n_bins, n_units)`` over a centred window of ``width`` bins; beyond the ends there are no spikes."""
+    if width <= 1:
+        return counts
+    before = width // 2
+    padded = np.zeros((counts.shape[0] + width, counts.shape[1]))
+    padded[before + 1 : before + 1 + counts.shape[0]] = counts
+    total = np.cumsum(padded, axis=0)
+    return total[width:] - total[:-width]

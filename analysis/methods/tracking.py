@@ -1,0 +1,236 @@
+"""The position of one animal in video by a background model, without learning: found, or lost and why.
+
+The point tracked is the centroid of the body's silhouette with the tail removed by an opening. Source: background
+subtraction and blob centroids as in Sridhar, Roche and Gingins 2019, Methods Ecol. Evol. 10, 815-820.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.methods.errors import InvalidData
+
+Frame = NDArray[np.uint8]
+
+
+class Lost(enum.IntEnum):
+    """Why there is no position in a frame; FOUND means that there is one."""
+
+    FOUND = 0
+    NOTHING = 1
+    TOO_SMALL = 2
+    TOO_LARGE = 3
+    UNLIKE = 4
+    JUMP = 5
+    AMBIGUOUS = 6
+
+    @property
+    def sentence(self) -> str:
+        """Return the reason in words."""
+        return _REASONS[self]
+
+
+_REASONS = {
+    Lost.FOUND: "found",
+    Lost.NOTHING: "nothing differs enough from the background",
+    Lost.TOO_SMALL: "what differs is too small",
+    Lost.TOO_LARGE: "too much of the picture differs (light, hand, moved camera)",
+    Lost.UNLIKE: "its size is unlike the animal's",
+    Lost.JUMP: "it is further away than the animal can have gone",
+    Lost.AMBIGUOUS: "a second thing of nearly the same size is there",
+}
+
+
+@dataclass(frozen=True)
+class TrackerSettings:
+    """How the animal is told from the background; lengths in px, areas in px^2, contrast in grey levels (0-255).
+
+    ``threshold`` None means Otsu's for every frame, never below ``minimum_contrast``. ``largest_share`` is of the picture. A blob whose area is
+    ``size_tolerance`` times above or below the median is not the animal. ``maximum_speed`` (px/s) None means two diagonals of the
+    picture a second. A frame is ambiguous when the second blob has more than ``second_share`` of the area of the first.
+    """
+
+    animal: Literal["dark", "light"] = "dark"
+    threshold: int | None = None
+    minimum_contrast: int = 20
+    opening: int = 9
+    minimum_area: float = 60.0
+    largest_share: float = 0.2
+    size_tolerance: float = 4.0
+    maximum_speed: float | None = None
+    second_share: float = 0.7
+    region: tuple[int, int, int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Track:
+    """``time`` (s) ``(n,)``, ``xy`` (px from the top left corner of the whole picture) ``(n, 2)`` NaN where lost, ``area`` (px^2) and
+    ``reason`` (``Lost``) ``(n,)``."""
+
+    time: NDArray[np.float64]
+    xy: NDArray[np.float64]
+    area: NDArray[np.float64]
+    reason: NDArray[np.uint8]
+
+
+def background_of(frames: Iterable[Frame], *, quantile: float = 0.5) -> Frame:
+    """Return the picture without the animal: for every pixel a quantile over frames ``(height, width)`` uint8.
+
+    The median (0.5) is right while the animal is at each place less than half of the time; for a dark animal that rests long, a higher
+    quantile sees through it. Errors: ``InvalidData`` with fewer than three frames or frames of different sizes.
+    """
+    stack = list(frames)
+    if len(stack) < 3:
+        raise InvalidData(f"{len(stack)} frames are too few to tell the animal from the background; 3 are the least.")
+    if len({frame.shape for frame in stack}) != 1:
+        raise InvalidData("The frames of the video differ in size.")
+    pictures = np.stack(stack)
+    rank = round(quantile * (len(stack) - 1))
+    return np.partition(pictures, rank, axis=0)[rank]
+
+
+class Finder:
+    """Finds the animal in single frames against one background."""
+
+    def __init__(self, background: Frame, settings: TrackerSettings) -> None:
+        import cv2
+
+        self.settings = settings
+        height, width = background.shape
+        x0, y0, x1, y1 = settings.region or (0, 0, width, height)
+        if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+            raise InvalidData(f"The region {settings.region} is not inside the picture of {width} x {height} px.")
+        self._slice = (slice(y0, y1), slice(x0, x1))
+        self._corner = (x0, y0)
+        self._shape = background.shape
+        self._background = np.ascontiguousarray(background[self._slice])
+        self._largest = settings.largest_share * self._background.size
+        size = settings.opening
+        self._element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)) if size > 1 else None
+
+    def find(self, frame: Frame) -> tuple[float, float, float, Lost]:
+        """Return x, y (px), area (px^2) and why it is lost; x and y are NaN unless FOUND."""
+        import cv2
+
+        if frame.shape != self._shape:
+            raise InvalidData(
+                f"A frame is {frame.shape[1]} x {frame.shape[0]} px, the background "
+                f"{self._shape[1]} x {self._shape[0]} px: the camera was changed within the recording."
+            )
+        settings = self.settings
+        view = frame[self._slice]
+        # cv2.subtract stops at 0; plain uint8 subtraction would wrap a brighter pixel around to nearly 255.
+        if settings.animal == "dark":
+            difference = cv2.subtract(self._background, view)
+        else:
+            difference = cv2.subtract(view, self._background)
+        if settings.threshold is not None:
+            _, mask = cv2.threshold(difference, settings.threshold, 255, cv2.THRESH_BINARY)
+        else:
+            level, mask = cv2.threshold(difference, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+            if level < settings.minimum_contrast:
+                _, mask = cv2.threshold(difference, settings.minimum_contrast, 255, cv2.THRESH_BINARY)
+        left, top, width, height = cv2.boundingRect(mask)
+        if width == 0:
+            return np.nan, np.nan, 0.0, Lost.NOTHING
+        # Only the box that holds all of the difference is opened and labelled; the margin keeps its borders outside of a blob.
+        box = cv2.copyMakeBorder(
+            mask[top : top + height, left : left + width], 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0
+        )
+        if self._element is not None:
+            box = cv2.morphologyEx(box, cv2.MORPH_OPEN, self._element, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+        count, _, stats, centres = cv2.connectedComponentsWithStats(box, connectivity=8)
+        if count < 2:
+            return np.nan, np.nan, 0.0, Lost.TOO_SMALL
+        areas = stats[1:, cv2.CC_STAT_AREA]
+        best = int(np.argmax(areas))
+        area = float(areas[best])
+        if area < settings.minimum_area:
+            return np.nan, np.nan, area, Lost.TOO_SMALL
+        if area > self._largest:
+            return np.nan, np.nan, area, Lost.TOO_LARGE
+        if areas.size > 1 and np.partition(areas, -2)[-2] > settings.second_share * area:
+            return np.nan, np.nan, area, Lost.AMBIGUOUS
+        x, y = centres[best + 1]
+        return x - 1 + left + self._corner[0], y - 1 + top + self._corner[1], area, Lost.FOUND
+
+
+def track_animal(
+    frames: Iterable[tuple[float, Frame]],
+    background: Frame,
+    settings: TrackerSettings,
+    *,
+    report: Callable[[int, float], None] | None = None,
+) -> Track:
+    """Track one animal through ``(time in s, frame)`` pairs, holding one frame at a time.
+
+    ``report(frames done, time)`` is called every 100 frames. What was found is then judged as a whole: sizes unlike the animal's and jumps
+    become lost. Errors: ``InvalidData`` when there is no frame, or when the size of the frames changes.
+    """
+    finder = Finder(background, settings)
+    rows: list[tuple[float, float, float, float, int]] = []
+    for time, frame in frames:
+        rows.append((time, *finder.find(frame)))
+        if report is not None and len(rows) % 100 == 0:
+            report(len(rows), time)
+    if not rows:
+        raise InvalidData("The video has no frame.")
+    table = np.array(rows, float)
+    track = Track(table[:, 0], table[:, 1:3], table[:, 3], table[:, 4].astype(np.uint8))
+    diagonal = float(np.hypot(*background.shape))
+    return _judge(track, settings, settings.maximum_speed or 2 * diagonal)
+
+
+def _judge(track: Track, settings: TrackerSettings, maximum_speed: float) -> Track:
+    """Withdraw positions whose blob has the wrong size or that the animal could not have reached."""
+    reason, xy = track.reason.copy(), track.xy.copy()
+    found = reason == Lost.FOUND
+    if found.any():
+        usual = float(np.median(track.area[found]))
+        ratio = track.area / usual
+        reason[found & ((ratio > settings.size_tolerance) | (ratio < 1 / settings.size_tolerance))] = Lost.UNLIKE
+    last: int | None = None
+    for now in np.flatnonzero(reason == Lost.FOUND):
+        if last is not None:
+            elapsed = max(track.time[now] - track.time[last], 1e-3)
+            if np.hypot(*(xy[now] - xy[last])) > maximum_speed * elapsed:
+                reason[now] = Lost.JUMP
+                continue
+        last = now
+    xy[reason != Lost.FOUND] = np.nan
+    return Track(track.time, xy, track.area, reason)
+
+
+def speed_of(time: NDArray[np.float64], xy: NDArray[np.float64], *, window: float = 0.2) -> NDArray[np.float64]:
+    """Return speed (units of ``xy`` per second) ``(n,)`` from displacement over about ``window`` s; NaN where lost or across a gap."""
+    n = time.size
+    speed = np.full(n, np.nan)
+    if n < 2:
+        return speed
+    half = max(1, round(window / 2 / max(float(np.median(np.diff(time))), 1e-6)))
+    before, after = np.maximum(np.arange(n) - half, 0), np.minimum(np.arange(n) + half, n - 1)
+    elapsed = time[after] - time[before]
+    good = (elapsed > 0) & (elapsed < 3 * window + 0.1) & np.isfinite(xy[:, 0])
+    moved = np.hypot(*(xy[after] - xy[before]).T)
+    speed[good] = moved[good] / elapsed[good]
+    return speed
+
+
+def occupancy(
+    time: NDArray[np.float64], xy: NDArray[np.float64], *, extent: tuple[float, float], bin_size: float
+) -> NDArray[np.float64]:
+    """Return the time (s) spent in square bins of ``bin_size`` from 0, 0 to ``extent`` (x, y): ``(rows of y, columns of x)``."""
+    columns, rows = (max(1, int(np.ceil(length / bin_size))) for length in extent)
+    duration = np.diff(time, append=time[-1] + (np.median(np.diff(time)) if time.size > 1 else 0))
+    # A dropped stretch of frames is not time spent at the place before it.
+    duration = np.minimum(duration, 5 * np.median(duration))
+    seen = np.isfinite(xy[:, 0])
+    column = np.clip((xy[seen, 0] / bin_size).astype(int), 0, columns - 1)
+    row = np.clip((xy[seen, 1] / bin_size).astype(int), 0, rows - 1)
+    return np.bincount(row * columns + column, weights=duration[seen], minlength=rows * columns).reshape(rows, columns)

@@ -102,6 +102,8 @@ def socket_directory(home: Path, service: str, name: str) -> Path:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if _can_hold_socket(directory, name):
         return directory
+    # Root's Postgres runs as another account, to which its directory was given.
+    trusted = {os.geteuid(), (home / "postgres").stat().st_uid if (home / "postgres").exists() else os.geteuid()}
     digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
     for root in (Path(tempfile.gettempdir()), Path("/tmp")):
         directory = root / f"labsite-{os.getuid()}-{digest}-{service}"

@@ -2,7 +2,7 @@
 
 Run as a script, with the standard library only, in front of every process of the stack:
 
-    python -I launch.py --parent PID --signal KILL [--account NAME [--reach]] -- program argument ...
+    python -I launch.py --parent PID --signal KILL [--nice N] [--account NAME [--reach]] -- program argument ...
 
 The process becomes leader of a group of its own (so that Ctrl-C in the terminal reaches the supervisor alone), asks
 the kernel for a signal when its parent dies, drops root where an account is named, and is then replaced by the program.
@@ -104,6 +104,8 @@ def main(arguments: list[str]) -> None:
             death = arguments.pop(0)
         elif option == "--account":
             account = arguments.pop(0)
+        elif option == "--nice":
+            os.nice(int(arguments.pop(0)))
         elif option == "--reach":
             reach = True
         else:

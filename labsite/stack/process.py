@@ -13,6 +13,8 @@ from pathlib import Path
 from labsite.stack.logs import RotatingLog
 from labsite.stack.services import Command
 
+# Everything runs in the project's directory, where its packages are found.
+ROOT = Path(__file__).resolve().parent.parent.parent
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 30.0
 # One that ran this long had started well: the next crash is a new story.
@@ -33,6 +35,7 @@ class Process:
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 10.0
     pass_fds: tuple[int, ...] = ()
+    nice: int = 0
     # What a service of the stack needs besides: another account, another signal when the supervisor dies.
     command: Command | None = None
 
@@ -48,6 +51,8 @@ class Child:
     def __init__(self, process: Process, log: RotatingLog, environment: dict[str, str], changed: Callable[[], None]) -> None:
         self.process = process
         self.restarts = 0
+        # How its last run ended, empty while it never did.
+        self.ended = ""
         self.pid = 0
         self.started_at = 0.0
         self.state = "waiting"
@@ -70,8 +75,9 @@ class Child:
                 break
             if time.monotonic() - began > SETTLED_SECONDS:
                 pause = FIRST_PAUSE
+            self.ended = ending(status)
             self.state = f"restarting in {pause:.1f} s"
-            self._note(f"ended with {ending(status)}; starts again in {pause:.1f} s")
+            self._note(f"ended with {self.ended}; starts again in {pause:.1f} s")
             self._changed()
             try:
                 await asyncio.wait_for(self._stopping.wait(), pause)
@@ -82,12 +88,13 @@ class Child:
         self.state = "stopped"
 
     async def _run_once(self) -> int:
-        command = self.process.command or Command(self.process.argv)
+        command = self.process.command or Command(self.process.argv, nice=self.process.nice)
         running = await asyncio.create_subprocess_exec(
             *command.launched(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            cwd=ROOT,
             env={**self._environment, **command.environment, **self.process.environment},
             pass_fds=self.process.pass_fds,
         )

@@ -40,11 +40,15 @@ class Command:
     death_signal: str = "KILL"
     account: str = ""
     reach: bool = False
+    # How far it steps back for the others, as in nice(1).
+    nice: int = 0
     environment: dict[str, str] = field(default_factory=dict)
 
     def launched(self) -> list[str]:
         """The argument list that starts it as a child of the calling process."""
         options = ["--parent", str(os.getpid()), "--signal", self.death_signal]
+        if self.nice:
+            options += ["--nice", str(self.nice)]
         if self.account:
             options += ["--account", self.account, *(["--reach"] if self.reach else [])]
         return [sys.executable, "-I", "-S", str(LAUNCHER), *options, "--", *self.argv]

@@ -73,7 +73,10 @@ def projects_for(user: Any, action: Action = "view") -> QuerySet[Project]:
 
 
 def visible(user: Any, queryset: QuerySet[Any], project: str = "project") -> QuerySet[Any]:
-    """Narrow a queryset to what the user may see; ``project`` is the lookup to the project, such as ``session__project``."""
+    """Narrow a queryset to what the user may see.
+
+    ``project`` is the lookup that leads to the project, such as ``session__project``.
+    """
     if _administers(user):
         return queryset
     mine = projects_for(user)

@@ -1,0 +1,78 @@
+// What every page has: the chip that says how the laboratory does, the keyboard, and errors of htmx in words.
+
+const health = document.getElementById("health");
+const disk = document.getElementById("disk");
+const HEALTH_EVERY_MS = 20_000;
+
+function bytes(count) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let value = count;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) { value /= 1000; unit += 1; }
+  return `${value >= 100 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
+
+function chip(element, kind, shape, text, title) {
+  element.className = `chip ${kind} ${element === disk ? "chip-disk" : ""}`;
+  element.textContent = `${shape} ${text}`;
+  element.title = title;
+  element.hidden = false;
+}
+
+async function askHealth() {
+  if (document.hidden) return;
+  try {
+    const reply = await fetch(health.dataset.url, { headers: { Accept: "application/json" } });
+    const parts = (await reply.json()).parts ?? {};
+    const names = Object.keys(parts);
+    const bad = names.filter((name) => !parts[name].ok);
+    const title = names.map((name) => `${name}: ${parts[name].ok ? "serves" : parts[name].detail}`).join("\n");
+    if (bad.length) chip(health, "chip-bad", "▲", `${bad.join(", ")} down`, title);
+    else chip(health, "", "●", `${names.length} of ${names.length} services`, title);
+    health.classList.toggle("is-good", !bad.length);
+    const free = parts.disk?.free_bytes;
+    if (Number.isFinite(free)) chip(disk, parts.disk.ok ? "" : "chip-bad", parts.disk.ok ? "" : "▲", `${bytes(free)} free`, "Disk of the laboratory's data");
+  } catch {
+    chip(health, "chip-bad", "▲", "server does not answer", "This page may show old data.");
+  }
+}
+
+if (health) {
+  askHealth();
+  setInterval(askHealth, HEALTH_EVERY_MS);
+  document.addEventListener("visibilitychange", askHealth);
+}
+
+export function toast(text) {
+  const element = document.getElementById("toast");
+  element.textContent = text;
+  element.hidden = false;
+  clearTimeout(toast.timer);
+  toast.timer = setTimeout(() => { element.hidden = true; }, 6000);
+}
+
+document.body.addEventListener("htmx:responseError", (event) => {
+  const text = new DOMParser().parseFromString(event.detail.xhr.responseText, "text/html").body.textContent.trim();
+  toast(text.slice(0, 300) || `The server answered ${event.detail.xhr.status}.`);
+});
+document.body.addEventListener("htmx:sendError", () => toast("The server does not answer; nothing was changed."));
+
+// "/" searches; "g" and then a letter goes.
+let goPressed = 0;
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+  if (event.key === "/") {
+    event.preventDefault();
+    document.querySelector(".search input")?.focus();
+  } else if (event.key === "g") {
+    goPressed = Date.now();
+  } else if (Date.now() - goPressed < 1200) {
+    document.querySelector(`.top-nav a[data-key="${CSS.escape(event.key)}"]`)?.click();
+    goPressed = 0;
+  }
+});
+
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+});

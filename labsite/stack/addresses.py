@@ -16,7 +16,9 @@ def bind(host: str, port: int, option: str) -> socket.socket:
     Raises HomeError that names the command-line `option` to change.
     """
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
     except socket.gaierror:
         raise HomeError(f"--host {host} is no address that this machine knows.") from None
     except OverflowError:

@@ -41,7 +41,9 @@ def _bad(detail: str) -> Part:
 def _postgres() -> dict[str, Part]:
     # A connection of its own: one that the pages use may hang in the very way that is asked about.
     parameters = connections["default"].get_connection_params()
-    known = {name: value for name, value in parameters.items() if name in ("dbname", "user", "password", "host", "port")}
+    known = {
+        name: value for name, value in parameters.items() if name in ("dbname", "user", "password", "host", "port")
+    }
     try:
         with psycopg.connect(**known, connect_timeout=2, options="-c statement_timeout=1500") as connection:
             connection.execute("select 1")

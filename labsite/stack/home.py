@@ -39,9 +39,7 @@ def prepare_home(home: Path, *, least_free: int = LEAST_FREE_BYTES) -> None:
     Raises HomeError where it is a file, cannot be written, or its disk is full.
     """
     if home.exists() and not home.is_dir():
-        raise HomeError(
-            f"LAB_HOME {home} is a file; name a directory, or a path where one can be made."
-        )
+        raise HomeError(f"LAB_HOME {home} is a file; name a directory, or a path where one can be made.")
     try:
         free = free_bytes(home)
         if free < least_free:
@@ -59,9 +57,7 @@ def prepare_home(home: Path, *, least_free: int = LEAST_FREE_BYTES) -> None:
         if not secret.exists():
             write_private(secret, secrets.token_urlsafe(48) + "\n")
         elif not secret.read_text().strip():
-            raise HomeError(
-                f"{secret} is empty; delete it and a new key is made (everyone has to log in again)."
-            )
+            raise HomeError(f"{secret} is empty; delete it and a new key is made (everyone has to log in again).")
     except OSError as error:
         raise HomeError(_sentence(home, error)) from error
 
@@ -71,9 +67,7 @@ def _sentence(home: Path, error: OSError) -> str:
         return f"The disk of LAB_HOME {home} is full; free some space or choose another --home."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"LAB_HOME {home} cannot be written by this user ({error.strerror}: {error.filename or home})."
-    return (
-        f"LAB_HOME {home} cannot be used: {error.strerror} ({error.filename or home})."
-    )
+    return f"LAB_HOME {home} cannot be used: {error.strerror} ({error.filename or home})."
 
 
 def write_private(path: Path, text: str) -> None:
@@ -81,9 +75,7 @@ def write_private(path: Path, text: str) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}")
     part.unlink(missing_ok=True)
     try:
-        with os.fdopen(
-            os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
-        ) as file:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -110,11 +102,7 @@ def socket_directory(home: Path, service: str, name: str) -> Path:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Anyone may have made it first; one that we neither own nor may trust is no place for a database's socket.
         status = directory.lstat()
-        if (
-            not directory.is_symlink()
-            and status.st_mode & 0o077 == 0
-            and _can_hold_socket(directory, name)
-        ):
+        if not directory.is_symlink() and status.st_mode & 0o077 == 0 and _can_hold_socket(directory, name):
             return directory
     raise HomeError(
         f"No directory can hold the socket of {service}: LAB_HOME {home} is too long a path, and /tmp refuses."

@@ -61,9 +61,7 @@ def raise_ambient(capability: int) -> None:
     data = (Data * 2)(Data(bit, bit, bit), Data(0, 0, 0))
     header = Header(CAPABILITY_VERSION_3, 0)
     c = libc()
-    if c.capset(ctypes.byref(header), data) or c.prctl(
-        PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0
-    ):
+    if c.capset(ctypes.byref(header), data) or c.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0):
         raise OSError(
             ctypes.get_errno(),
             "keeping the right to read below a private directory failed",
@@ -80,11 +78,7 @@ def become(account: str, *, reach: bool) -> None:
     c = libc()
     if reach and c:
         c.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
-    wanted = (
-        CAP_DAC_READ_SEARCH
-        if held_capabilities() >> CAP_DAC_READ_SEARCH & 1
-        else CAP_DAC_OVERRIDE
-    )
+    wanted = CAP_DAC_READ_SEARCH if held_capabilities() >> CAP_DAC_READ_SEARCH & 1 else CAP_DAC_OVERRIDE
     os.setgroups([])
     os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
     os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)

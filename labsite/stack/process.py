@@ -48,7 +48,9 @@ def python(name: str, *arguments: str, **more: object) -> Process:
 class Child:
     """A process that is started again, after a growing pause, whenever it ends by itself."""
 
-    def __init__(self, process: Process, log: RotatingLog, environment: dict[str, str], changed: Callable[[], None]) -> None:
+    def __init__(
+        self, process: Process, log: RotatingLog, environment: dict[str, str], changed: Callable[[], None]
+    ) -> None:
         self.process = process
         self.restarts = 0
         # How its last run ended, empty while it never did.

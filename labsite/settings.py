@@ -43,7 +43,7 @@ def _secret_key() -> str:
         return (LAB_HOME / "secret-key").read_text().strip()
     except OSError as error:
         raise ImproperlyConfigured(
-            f"There is no LAB_SECRET_KEY in the environment and {LAB_HOME / 'secret-key'} cannot be read ({error.strerror})."
+            f"LAB_SECRET_KEY is not set, and {LAB_HOME / 'secret-key'} cannot be read ({error.strerror})."
         ) from error
 
 

@@ -23,7 +23,7 @@ class WheelFilesFinder(BaseFinder):
             if spec is not None and spec.submodule_search_locations:
                 yield prefix, Path(spec.submodule_search_locations[0]) / folder, names
 
-    def check(self, **kwargs: object) -> list[object]:
+    def check(self, **kwargs: object) -> list[object]:  # noqa: ARG002
         """Nothing can be misconfigured here."""
         return []
 
@@ -36,7 +36,7 @@ class WheelFilesFinder(BaseFinder):
                 return [found] if find_all else found
         return []
 
-    def list(self, ignore_patterns: object) -> Iterator[tuple[str, Storage]]:
+    def list(self, ignore_patterns: object) -> Iterator[tuple[str, Storage]]:  # noqa: ARG002
         """Yield every file with a storage that reads it, as collectstatic wants."""
         for prefix, folder, names in self._folders():
             storage = FileSystemStorage(location=folder)

@@ -150,7 +150,8 @@ def _as_postgres(data: Path, argv: tuple[str, ...]) -> Command:
     account = _account(data)
     # No locale of the caller, no PGPORT, PGDATA or PGHOST of a database that is none of our business.
     environment = {name: "" for name in os.environ if name.startswith("PG") or name == "LC_ALL"}
-    return Command(argv, "INT", account, bool(account), {**environment, "LANG": "C", "LC_ALL": "C"})
+    environment |= {"LANG": "C", "LC_ALL": "C"}
+    return Command(argv, death_signal="INT", account=account, reach=bool(account), environment=environment)
 
 
 def postgres_data(home: Path) -> Path:

@@ -1,5 +1,5 @@
 """The app's tables; they live with the jobs that they describe."""
 
-from analysis.jobs.models import Artifact, Job, Result
+from analysis.jobs.models import Artifact, Job, JobInput, Result, Worker
 
-__all__ = ["Artifact", "Job", "Result"]
+__all__ = ["Artifact", "Job", "JobInput", "Result", "Worker"]

@@ -24,6 +24,8 @@ class JobState(models.TextChoices):
 
 
 ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+# Of one fingerprint only one job is in these states, unless somebody asked anew.
+ANSWERING = (JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED)
 
 
 class Job(models.Model):
@@ -40,9 +42,14 @@ class Job(models.Model):
     fingerprint = models.CharField(
         max_length=64, help_text="SHA-256 over pipeline, version, parameters, seed and inputs."
     )
+    anew = models.BooleanField(default=False, help_text="Asked for again although the result was there.")
+    reproduces = models.ForeignKey(
+        "Result", on_delete=models.SET_NULL, null=True, blank=True, related_name="reproductions"
+    )
     state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.QUEUED)
     attempt = models.PositiveIntegerField(default=0, help_text="Fences off a worker that was taken for dead.")
-    max_attempts = models.PositiveIntegerField(default=3)
+    lost = models.PositiveIntegerField(default=0, help_text="How often its worker was lost while it ran.")
+    max_attempts = models.PositiveIntegerField(default=3, help_text="With this many lost workers it has failed.")
     heartbeat = models.DateTimeField(null=True, blank=True)
     worker = models.CharField(max_length=200, blank=True)
     progress = models.FloatField(default=0.0)
@@ -66,15 +73,41 @@ class Job(models.Model):
             models.CheckConstraint(
                 condition=~Q(state__in=[s.value for s in ENDED]) | Q(finished__isnull=False), name="job_ended_has_time"
             ),
+            models.CheckConstraint(
+                condition=~Q(state=JobState.RUNNING) | Q(heartbeat__isnull=False), name="job_running_has_heartbeat"
+            ),
+            models.UniqueConstraint(
+                fields=["fingerprint"],
+                condition=Q(anew=False) & Q(state__in=[s.value for s in ANSWERING]),
+                name="job_computed_once",
+            ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["state", "created"]),
+            models.Index(fields=["-created", "id"]),
             models.Index(fields=["fingerprint"]),
             models.Index(fields=["project", "-created"]),
         ]
 
     def __str__(self) -> str:
         return f"{self.pipeline} {self.version}"
+
+
+class Worker(models.Model):
+    """A Celery worker process, as it last reported to Postgres: pages tell from it whether anybody computes."""
+
+    name = models.CharField(max_length=200, unique=True)
+    queues = models.JSONField(default=list)
+    slots = models.PositiveIntegerField(default=1, help_text="How many jobs it runs at a time.")
+    started = models.DateTimeField()
+    seen = models.DateTimeField()
+    stopped = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-seen"]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class JobInput(models.Model):
@@ -105,6 +138,9 @@ class Result(models.Model):
     folder = models.CharField(max_length=300, help_text="Relative to the folder of results.")
     derived = models.ManyToManyField(Recording, blank=True, related_name="made_by")
     created = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["-created", "id"]
 
     def __str__(self) -> str:
         return f"result of {self.job}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
@@ -44,6 +45,7 @@ class FrameStore:
         self.segment_bytes = segment_bytes
         self.segment_seconds = segment_seconds
         self.stored = SequenceSet()
+        self.on_record: Callable[[frametable.FrameRecord], None] | None = None
         self.bytes = 0
         self.first_captured_ns = 0
         self.last_captured_ns = 0
@@ -145,6 +147,9 @@ class FrameStore:
         self.bytes += offset - self._segment_size
         self._segment_size = offset
         self.first_captured_ns = self.first_captured_ns or frames[0].header.captured_ns
+        if self.on_record is not None:
+            for record in records:
+                self.on_record(record)
         for frame in frames:
             self.stored.add(frame.header.sequence)
             self.last_captured_ns = max(self.last_captured_ns, frame.header.captured_ns)

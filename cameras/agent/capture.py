@@ -1,0 +1,215 @@
+"""The thread that takes pictures: one encoding per rendition, one sequence number per picture."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from cameras.agent.outbox import Outbox
+from cameras.agent.sources import EndOfSource, Source, SourceError, SourceLost, open_source
+from cameras.agent.spool import StateFile
+from cameras.wire import CODEC_JPEG, FLAG_KEY, FLAG_PREVIEW, FrameHeader
+
+log = logging.getLogger(__name__)
+
+PREVIEW_FPS = 15.0
+KEEPER_PERIOD = 0.2
+SAVE_PERIOD = 0.5
+
+
+@dataclass
+class CameraSettings:
+    """One camera of an agent: sizes in pixels, rates in pictures a second."""
+
+    slug: str
+    url: str
+    token: str
+    source: str
+    fps: float | None = None
+    size: tuple[int, int] | None = None
+    quality: int = 80
+    preview_width: int = 320
+    preview_quality: int = 70
+    spool: Path = Path("spool")
+    memory_bytes: int = 64 * 1024 * 1024
+    spool_bytes: int = 20 * 1024**3
+    spool_after: float = 2.0
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Capture:
+    """Runs a camera: a thread that captures and encodes, and one that keeps what is not stored."""
+
+    def __init__(self, settings: CameraSettings, outbox: Outbox):
+        self.settings = settings
+        self.outbox = outbox
+        self.problem = "starting"
+        self.simulated = settings.source.startswith("sim:")
+        self.captured = 0
+        self.rate = 0.0
+        self.ended = threading.Event()
+        self.failure: SourceError | None = None
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._state = StateFile(settings.spool / "state.json")
+        self._last_captured_ns = 0
+        self._previewed_ns = 0
+        self._rate_since = (time.monotonic(), 0)
+        self._take_up()
+        self._threads = [
+            threading.Thread(target=self._capture, name=f"capture {settings.slug}", daemon=True),
+            threading.Thread(target=self._keep, name=f"keep {settings.slug}", daemon=True),
+        ]
+
+    def _take_up(self) -> None:
+        """Go on where an earlier run ended; pictures that it should have taken since then are a gap if it was killed."""
+        state = self._state.load()
+        sequence, captured, fps = (state.get(name) for name in ("sequence", "captured_ns", "fps"))
+        recordings = state.get("recordings")
+        self.outbox.recover(recordings if isinstance(recordings, dict) else {})
+        self._next = 1
+        if isinstance(sequence, int) and isinstance(captured, int) and isinstance(fps, int | float):
+            self._next = sequence + 1
+            if not state.get("clean"):
+                # The note is up to half a second old: pictures after it have used numbers too.
+                missed = max(0.0, time.time_ns() - captured) / 1e9 * fps
+                self._next += max(math.ceil(missed), math.ceil(2 * SAVE_PERIOD * fps))
+            if state.get("recording") or not state.get("clean"):
+                self.outbox.mark_gap()
+
+    def start(self) -> None:
+        self.settings.spool.mkdir(parents=True, exist_ok=True)
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End both threads and put everything that is not stored on the disk."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(timeout=10)
+        self.outbox.flush_to_disk()
+        self._save(clean=True)
+
+    @property
+    def next_sequence(self) -> int:
+        with self._lock:
+            return self._next
+
+    def continue_after(self, sequence: int) -> None:
+        """The server has seen this number; an agent that lost its own count must not use it again."""
+        with self._lock:
+            if sequence >= self._next:
+                self._next = sequence + 1
+
+    def record(self, recording: str) -> None:
+        """Keep frames from the next one on."""
+        with self._lock:
+            self.outbox.record(recording, self._next)
+        self._save(clean=False)
+
+    def stop_recording(self, recording: str) -> None:
+        with self._lock:
+            self.outbox.stop(recording, self._next - 1)
+
+    # ---- threads
+
+    def _capture(self) -> None:
+        delay = 0.5
+        while not self._stop.is_set():
+            source: Source | None = None
+            try:
+                source = open_source(self.settings.source, fps=self.settings.fps, size=self.settings.size)
+                self.simulated = source.simulated
+                while not self._stop.is_set():
+                    self._one(source)
+                    delay = 0.5
+            except EndOfSource:
+                self.problem = "the video file has ended"
+                break
+            except SourceError as error:
+                self.problem = str(error)
+                self.failure = error
+                break
+            except (SourceLost, cv2.error) as error:
+                if not self.problem:
+                    log.warning("%s: %s", self.settings.slug, error)
+                self.problem = str(error)
+                self.outbox.mark_gap()
+                self._stop.wait(delay)
+                delay = min(delay * 2, 10.0)
+            finally:
+                if source is not None:
+                    source.close()
+        self.ended.set()
+
+    def _one(self, source: Source) -> None:
+        picture, captured = source.read(self._next)
+        height, width = picture.shape[:2]
+        message = _jpeg(picture, self.settings.quality)
+        small = None
+        if self.outbox.connected and captured - self._previewed_ns >= 0.9e9 / PREVIEW_FPS:
+            self._previewed_ns = captured
+            preview_height = max(2, round(height * self.settings.preview_width / width))
+            small = _jpeg(
+                cv2.resize(picture, (self.settings.preview_width, preview_height), interpolation=cv2.INTER_AREA),
+                self.settings.preview_quality,
+            )
+        with self._lock:
+            sequence = self._next
+            self._next += 1
+            self._last_captured_ns = captured
+            header = FrameHeader(sequence, captured, width, height, CODEC_JPEG, FLAG_KEY)
+            preview = None
+            if small is not None:
+                preview = (
+                    FrameHeader(
+                        sequence, captured, self.settings.preview_width, preview_height, CODEC_JPEG, FLAG_KEY | FLAG_PREVIEW
+                    ),
+                    small,
+                )
+            self.outbox.put(header, message, preview)
+        self.captured += 1
+        self.problem = ""
+        now = time.monotonic()
+        since, count = self._rate_since
+        if now - since >= 1.0:
+            self.rate = (self.captured - count) / (now - since)
+            self._rate_since = (now, self.captured)
+
+    def _keep(self) -> None:
+        saved = 0.0
+        while not self._stop.wait(KEEPER_PERIOD):
+            self.outbox.keep()
+            if time.monotonic() - saved > SAVE_PERIOD:
+                saved = time.monotonic()
+                self._save(clean=False)
+
+    def _save(self, *, clean: bool) -> None:
+        with self._lock:
+            sequence, captured = self._next - 1, self._last_captured_ns or time.time_ns()
+        state: dict[str, object] = {
+            "sequence": sequence,
+            "captured_ns": captured,
+            "fps": self.rate or self.settings.fps or 30.0,
+            "recording": self.outbox.recording,
+            "recordings": self.outbox.recordings(),
+            "clean": clean,
+        }
+        try:
+            self._state.save(state)
+        except OSError as error:
+            log.warning("%s: the state cannot be saved: %s", self.settings.slug, error)
+
+
+def _jpeg(picture: np.ndarray, quality: int) -> bytes:
+    ok, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not ok:
+        raise SourceLost("a picture could not be encoded as JPEG")
+    return data.tobytes()

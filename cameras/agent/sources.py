@@ -1,0 +1,199 @@
+"""Where pictures come from: a simulated animal, a video file, a USB camera, a stream. All give one interface.
+
+``open_source`` takes what stands in the configuration:
+
+- ``sim:`` or ``sim:PATH.npz?phase=S&loop=bounce|repeat|once&start=UNIX_S&seed=N``
+- ``file:PATH?loop=1`` (or a path that exists)
+- ``usb:0`` (or a bare number)
+- ``rtsp://...``, ``http://...``
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import parse_qs
+
+import cv2
+import numpy as np
+
+from cameras.agent.simulation import Camera, load_trajectory, wandering
+
+
+class SourceError(Exception):
+    """The source cannot be used as it is written in the configuration."""
+
+
+class SourceLost(Exception):
+    """The source gives no picture now; opening it again may help."""
+
+
+class EndOfSource(Exception):
+    """A file that is played once has ended."""
+
+
+class Source(Protocol):
+    """Gives pictures as fast as they come."""
+
+    simulated: bool
+
+    def read(self, number: int) -> tuple[np.ndarray, int]:
+        """Wait for the next picture; return it (uint8, grey or BGR) and its capture time (ns since the Unix epoch)."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Pace:
+    """Waits so that pictures come at a rate; after a stall it goes on from now instead of hurrying."""
+
+    def __init__(self, fps: float):
+        self.period = 1.0 / fps
+        self._due = time.monotonic()
+
+    def wait(self) -> None:
+        self._due += self.period
+        left = self._due - time.monotonic()
+        if left > 0:
+            time.sleep(left)
+        elif left < -2 * self.period:
+            self._due = time.monotonic()
+
+
+class SimulatedSource:
+    """A simulated animal; the strip of each picture carries its sequence number."""
+
+    simulated = True
+
+    def __init__(self, camera: Camera, fps: float):
+        self._camera = camera
+        self._pace = Pace(fps)
+
+    def read(self, number: int) -> tuple[np.ndarray, int]:
+        self._pace.wait()
+        captured = time.time_ns()
+        return self._camera.picture(captured, number), captured
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class FileSource:
+    """A video file at its own or a given rate, in a loop or once."""
+
+    simulated = False
+
+    def __init__(self, path: Path, fps: float | None, size: tuple[int, int] | None, *, loop: bool):
+        if not path.is_file():
+            raise SourceError(f"There is no video file {path}.")
+        self._path = path
+        self._capture = cv2.VideoCapture(str(path))
+        if not self._capture.isOpened():
+            raise SourceError(f"{path} is no video that OpenCV can read.")
+        own = self._capture.get(cv2.CAP_PROP_FPS)
+        self._pace = Pace(fps or (own if own > 0 else 30.0))
+        self._size = size
+        self._loop = loop
+
+    def read(self, number: int) -> tuple[np.ndarray, int]:
+        ok, picture = self._capture.read()
+        if not ok:
+            if not self._loop:
+                raise EndOfSource
+            self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+            ok, picture = self._capture.read()
+            if not ok:
+                raise SourceLost(f"{self._path} has no picture that OpenCV can decode")
+        self._pace.wait()
+        return _sized(picture, self._size), time.time_ns()
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+class DeviceSource:
+    """A USB camera or a network stream; the time is taken when the picture has arrived here."""
+
+    simulated = False
+
+    def __init__(self, address: str | int, fps: float | None, size: tuple[int, int] | None):
+        self._name = f"camera {address}" if isinstance(address, int) else address
+        self._size = size
+        if isinstance(address, int):
+            self._capture = cv2.VideoCapture(address)
+            self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+            if size:
+                self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
+                self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
+            if fps:
+                self._capture.set(cv2.CAP_PROP_FPS, fps)
+        else:
+            limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 5000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 5000]
+            self._capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, limits)
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        if not self._capture.isOpened():
+            raise SourceLost(f"{self._name} cannot be opened")
+
+    def read(self, number: int) -> tuple[np.ndarray, int]:
+        if not self._capture.grab():
+            raise SourceLost(f"{self._name} gives no picture")
+        captured = time.time_ns()
+        ok, picture = self._capture.retrieve()
+        if not ok:
+            raise SourceLost(f"{self._name} gave a picture that cannot be decoded")
+        return _sized(picture, self._size), captured
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+def open_source(spec: str, *, fps: float | None, size: tuple[int, int] | None) -> Source:
+    """Open what a configuration names; SourceError when it never can work, SourceLost when it may later."""
+    kind, _, rest = spec.partition(":")
+    if kind == "sim":
+        return _simulated(rest, fps or 30.0, size or (640, 480))
+    if kind == "file" or Path(spec).is_file():
+        path, _, query = (rest if kind == "file" else spec).partition("?")
+        options = _options(spec, query, {"loop"})
+        return FileSource(Path(path), fps, size, loop=options.get("loop", "1") not in {"0", "no", "false"})
+    if kind == "usb" or spec.isdigit():
+        index = rest if kind == "usb" else spec
+        if not index.isdigit():
+            raise SourceError(f"{spec!r}: a USB camera is a number, such as usb:0.")
+        return DeviceSource(int(index), fps, size)
+    if kind in {"rtsp", "rtsps", "http", "https"}:
+        return DeviceSource(spec, fps, size)
+    raise SourceError(f"{spec!r} is no source; write sim:, file:PATH, usb:0, or an rtsp:// or http:// address.")
+
+
+def _simulated(rest: str, fps: float, size: tuple[int, int]) -> SimulatedSource:
+    path, _, query = rest.partition("?")
+    options = _options("sim:" + rest, query, {"phase", "loop", "start", "seed"})
+    try:
+        phase, start = float(options.get("phase", 0)), float(options.get("start", 0))
+        seed = int(options.get("seed", 0))
+        loop = options.get("loop", "bounce")
+        if loop not in {"bounce", "repeat", "once"}:
+            raise ValueError(f"loop is {loop!r}; known are bounce, repeat and once")
+        if path:
+            trajectory = load_trajectory(Path(path), loop=loop, phase=phase, start=start)
+        else:
+            trajectory = wandering(seed, phase=phase, start=start)
+    except (OSError, ValueError) as error:
+        raise SourceError(f"sim:{rest}: {error}") from error
+    return SimulatedSource(Camera(trajectory, *size, seed=seed), fps)
+
+
+def _options(spec: str, query: str, known: set[str]) -> dict[str, str]:
+    options = {name: values[-1] for name, values in parse_qs(query, keep_blank_values=True).items()}
+    if unknown := set(options) - known:
+        raise SourceError(f"{spec!r}: unknown option {sorted(unknown)[0]!r}; known are {', '.join(sorted(known))}.")
+    return options
+
+
+def _sized(picture: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+    """Scale a picture to (width, height) when it comes in another size."""
+    if size is None or (picture.shape[1], picture.shape[0]) == size:
+        return picture
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)

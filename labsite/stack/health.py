@@ -117,7 +117,7 @@ _check = HealthCheck({_postgres: ("postgres",), _redis: ("redis", *ANNOUNCED), _
 
 @never_cache
 @require_safe
-def healthz(request: HttpRequest) -> JsonResponse:
+def healthz(_request: HttpRequest) -> JsonResponse:
     """200 with each part when all of it serves; 503 naming the parts that do not."""
     parts = _check.look()
     failing = sorted(name for name, part in parts.items() if not part["ok"])

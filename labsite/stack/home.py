@@ -97,12 +97,13 @@ def socket_directory(home: Path, service: str, name: str) -> Path:
     # Root's Postgres runs as another account, to which its directory was given.
     trusted = {os.geteuid(), (home / "postgres").stat().st_uid if (home / "postgres").exists() else os.geteuid()}
     digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
-    for root in (Path(tempfile.gettempdir()), Path("/tmp")):
+    for root in (Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108 - checked below
         directory = root / f"labsite-{os.getuid()}-{digest}-{service}"
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Anyone may have made it first; one that we neither own nor may trust is no place for a database's socket.
         status = directory.lstat()
-        if not directory.is_symlink() and status.st_mode & 0o077 == 0 and _can_hold_socket(directory, name):
+        private = status.st_uid in trusted and status.st_mode & 0o077 == 0 and not directory.is_symlink()
+        if private and _can_hold_socket(directory, name):
             return directory
     raise HomeError(
         f"No directory can hold the socket of {service}: LAB_HOME {home} is too long a path, and /tmp refuses."
@@ -119,6 +120,5 @@ def _can_hold_socket(directory: Path, name: str) -> bool:
         except OSError:
             # Read-only, foreign, or a file system without sockets: the caller tries the next place.
             return False
-        finally:
-            probe.unlink(missing_ok=True)
+    probe.unlink()
     return True

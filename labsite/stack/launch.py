@@ -22,7 +22,7 @@ CAP_DAC_OVERRIDE = 1
 CAP_DAC_READ_SEARCH = 2
 
 
-def libc():
+def libc() -> object | None:
     """The C library with `errno` kept, or None where there is no prctl (not Linux)."""
     if not sys.platform.startswith("linux"):
         return None
@@ -89,6 +89,7 @@ def become(account: str, *, reach: bool) -> None:
 
 
 def main(arguments: list[str]) -> None:
+    """Do what the module says; returns only by failing."""
     parent, death, account, reach = 0, "KILL", "", False
     while arguments and arguments[0] != "--":
         option = arguments.pop(0)

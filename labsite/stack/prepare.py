@@ -25,7 +25,7 @@ def static_fingerprint() -> str:
     digest = hashlib.sha256(repr((django.__version__, settings.STORAGES["staticfiles"])).encode())
     for finder in get_finders():
         for path, storage in sorted(finder.list([]), key=lambda found: found[0]):
-            status = os.stat(storage.path(path))
+            status = Path(storage.path(path)).stat()
             prefix = getattr(storage, "prefix", "")
             digest.update(f"{prefix}/{path}:{status.st_size}:{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()

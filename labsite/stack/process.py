@@ -102,8 +102,7 @@ class Child:
         )
         self.pid, self.started_at, self.state = running.pid, time.time(), "running"
         self._changed()
-        assert running.stdout is not None
-        reading = asyncio.create_task(self._log.copy(running.stdout))
+        reading = asyncio.create_task(self._log.copy(running.stdout))  # type: ignore[arg-type]
         stopping = asyncio.create_task(self._stop_when_asked(running))
         status = await running.wait()
         stopping.cancel()
@@ -171,7 +170,7 @@ def kill_group(pid: int) -> None:
 
 
 def started_ticks(pid: int) -> int:
-    """When a process started, in the kernel's clock ticks; with its number it names a process for good. 0 if unknown."""
+    """When a process started, in clock ticks (0: not known); with its number it names a process for good."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
     except (OSError, ValueError, IndexError):

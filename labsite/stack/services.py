@@ -252,8 +252,10 @@ def postgres_url(home: Path, database: str = DATABASE) -> str:
 
 
 def _socket_in_use(home: Path) -> Path:
+    # Its fifth line is the directory, once the server is that far.
     lines = (postgres_data(home) / "postmaster.pid").read_text().splitlines()
-    return Path(lines[4]) if len(lines) > 4 and lines[4] else socket_directory(home, "pg", POSTGRES_SOCKET)
+    said = "".join(lines[4:5])
+    return Path(said) if said else socket_directory(home, "pg", POSTGRES_SOCKET)
 
 
 def running_postgres(home: Path) -> int:

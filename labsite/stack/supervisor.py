@@ -37,7 +37,7 @@ class Options:
     began: float | None = None
 
 
-class Stopped(Exception):
+class StoppedEarlyError(Exception):
     """Somebody asked to stop while the laboratory was starting."""
 
 
@@ -66,7 +66,7 @@ class Supervisor:
             await self._start()
             print(self._banner(), flush=True)
             await self._stop.wait()
-        except Stopped:
+        except StoppedEarlyError:
             pass
         except HomeError as error:
             print(f"lab: {error}", file=sys.stderr, flush=True)
@@ -225,7 +225,7 @@ class Supervisor:
             await asyncio.wait_for(self._stop.wait(), 0.1)
         except TimeoutError:
             return
-        raise Stopped
+        raise StoppedEarlyError
 
     async def _ready(self, child: Child, ready: Callable[[], bool]) -> None:
         """Wait for a service; raises HomeError with its own words when it ends instead."""
@@ -259,13 +259,13 @@ class Supervisor:
             running.kill()
             await ending
             if self._stop.is_set():
-                raise Stopped
+                raise StoppedEarlyError
             raise HomeError(f"{title}: not done after {PREPARE_SECONDS:.0f} s (see {log})")
         if ending.result():
             raise HomeError(f"{title}: {services.last_line(log)} (see {log})")
 
     async def _until_it_serves(self, port: int) -> None:
-        """Wait for /healthz to be 200. A part that is late is told in the banner, pages that never come are an error."""
+        """Wait for /healthz to be 200; the banner tells of a part that is late, pages that never come are an error."""
         host = addresses.local_host(self.options.host)
         deadline = time.monotonic() + SERVE_SECONDS
         told = ""
@@ -315,7 +315,7 @@ def worker(queue: str, slots: int) -> Process:
 def look_at_health(url: str) -> dict[str, Any]:
     """The body of /healthz, with 200 or 503; empty where nothing answers."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as reply:
+        with urllib.request.urlopen(url, timeout=5) as reply:  # noqa: S310 - our own address
             body = json.load(reply)
     except urllib.error.HTTPError as error:
         try:

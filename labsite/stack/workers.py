@@ -13,24 +13,37 @@ QUEUES = ("default", "cpu")
 SILENT_SECONDS = 20.0
 
 _announcements: list[Announcement] = []
-_last_beat = 0.0
+
+
+class Pulse:
+    """When this worker's consumer last went round its loop."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def beat(self) -> None:
+        self._last = time.monotonic()
+
+    def lives(self) -> bool:
+        return time.monotonic() - self._last < SILENT_SECONDS
+
+
+_pulse = Pulse()
 
 
 @worker_ready.connect
 def say_ready(sender: Any, **_: object) -> None:
     """A worker reads its queues from now on."""
-    global _last_beat
-    _last_beat = time.monotonic()
+    _pulse.beat()
     queues = sorted(sender.app.amqp.queues.consume_from)
     parts = [f"worker.{name}" for name in queues]
-    _announcements.append(announce(*parts, lives=lambda: time.monotonic() - _last_beat < SILENT_SECONDS))
+    _announcements.append(announce(*parts, lives=_pulse.lives))
 
 
 @heartbeat_sent.connect
 def beat(**_: object) -> None:
     """The worker's consumer went round its loop."""
-    global _last_beat
-    _last_beat = time.monotonic()
+    _pulse.beat()
 
 
 @worker_shutting_down.connect

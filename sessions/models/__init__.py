@@ -1,0 +1,37 @@
+"""The catalog: what was recorded, from whom, where and when. Invariants are constraints of the database."""
+
+from sessions.models.access import ApiToken, IdempotencyKey, TokenScope
+from sessions.models.animals import Animal, AnimalStatus, Sex, Species, Strain
+from sessions.models.base import Named, Quality, TstzRange, UuidRange, audited
+from sessions.models.projects import Membership, Project, Role
+from sessions.models.recordings import DataFile, DataRoot, FileRole, Recording, RecordingKind
+from sessions.models.sessions import Event, Rig, Session, SessionAnimal, Task
+
+__all__ = [
+    "Animal",
+    "AnimalStatus",
+    "ApiToken",
+    "DataFile",
+    "DataRoot",
+    "Event",
+    "FileRole",
+    "IdempotencyKey",
+    "Membership",
+    "Named",
+    "Project",
+    "Quality",
+    "Recording",
+    "RecordingKind",
+    "Rig",
+    "Role",
+    "Session",
+    "SessionAnimal",
+    "Sex",
+    "Species",
+    "Strain",
+    "Task",
+    "TokenScope",
+    "TstzRange",
+    "UuidRange",
+    "audited",
+]

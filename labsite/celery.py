@@ -6,6 +6,8 @@ from celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "labsite.settings")
 
+import labsite.stack.workers  # noqa: F401 - a worker says that it lives
+
 app = Celery("labsite")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()

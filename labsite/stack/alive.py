@@ -1,12 +1,14 @@
 """How each process of the stack says that it lives: a key in Redis that it renews and that runs out by itself.
 
 The parts are `web`, `ingest`, `supervise` and, for each queue that some worker reads, `worker.<queue>`.
+`python -m labsite.stack.alive PART` exits with 0 where that part lives: the health check of a container.
 """
 
 import json
 import logging
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -77,6 +79,21 @@ class Announcement:
             client.close()
 
 
+def is_alive(part: str) -> bool:
+    """Whether `part` has said so in the last seconds; False too where Redis does not answer."""
+    try:
+        with connect() as client:
+            return bool(client.exists(key(part)))
+    except redis.RedisError as error:
+        logger.warning("Redis does not answer: %s", error)
+        return False
+
+
 def announce(*parts: str, lives: Callable[[], bool] = lambda: True) -> Announcement:
     """Say from now on that `parts` live, while `lives()` is true; keep the result to stop it."""
     return Announcement(parts, lives)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "labsite.settings")
+    sys.exit(0 if all(is_alive(part) for part in sys.argv[1:]) else 1)

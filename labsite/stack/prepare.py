@@ -1,4 +1,6 @@
-"""Bring the database and the static files to this version: `python -m labsite.stack.prepare`.
+"""Bring the database and the static files to this version: `python -m labsite.stack.prepare [--static]`.
+
+With `--static` only the static files, which need no database: a container image does that when it is built.
 
 One process for what would be four `manage.py` commands, each of which starts Django anew: migrations, static files,
 the first user. Everything is idempotent; a second run takes as long as importing Django.
@@ -11,6 +13,8 @@ import sys
 from pathlib import Path
 
 import django
+
+from labsite.stack.home import HomeError, home_path, prepare_home, write_private
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "labsite.settings")
 
@@ -49,8 +53,6 @@ def first_user(home: Path) -> None:
     """Create the administrator with a random password in LAB_HOME, where there is no administrator yet."""
     from django.contrib.auth import get_user_model
 
-    from labsite.stack.home import write_private
-
     users = get_user_model().objects
     if users.filter(is_superuser=True).exists():
         return
@@ -65,13 +67,18 @@ def main() -> int:
     """Prepare everything; returns the exit status."""
     from django.core.management import call_command
 
+    home = home_path(os.environ.get("LAB_HOME", ".lab"))
+    try:
+        # Before the settings are read: the secret key that they need is made here.
+        prepare_home(home)
+    except HomeError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
     django.setup()
-    from django.conf import settings
-
-    call_command("migrate", interactive=False, verbosity=0)
     collect_static()
-    if "--no-user" not in sys.argv[1:]:
-        first_user(Path(settings.LAB_HOME))
+    if "--static" not in sys.argv[1:]:
+        call_command("migrate", interactive=False, verbosity=0)
+        first_user(home)
     return 0
 
 

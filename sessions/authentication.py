@@ -31,7 +31,7 @@ class TokenAuthentication(BaseAuthentication):
             raise PermissionDenied("This token may only read.")
         return token.user, token
 
-    def authenticate_header(self, request: Request) -> str:
+    def authenticate_header(self, request: Request) -> str:  # noqa: ARG002
         """Make REST answer 401 rather than 403 when nothing was sent."""
         return "Token"
 
@@ -42,6 +42,6 @@ class TokenScheme(OpenApiAuthenticationExtension):
     target_class = "sessions.authentication.TokenAuthentication"
     name = "token"
 
-    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:  # noqa: ARG002
         """Return the scheme."""
         return {"type": "apiKey", "in": "header", "name": "Authorization", "description": "Token <key>"}

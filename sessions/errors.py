@@ -19,35 +19,35 @@ class LabError(Exception):
         self.errors = dict(errors or {})
 
 
-class Invalid(LabError):
+class Invalid(LabError):  # noqa: N818 - a name as people say it
     """What was sent is wrong."""
 
 
-class Forbidden(LabError):
+class Forbidden(LabError):  # noqa: N818 - a name as people say it
     """The user may see this but not do that."""
 
     status = 403
 
 
-class NotFound(LabError):
+class NotFound(LabError):  # noqa: N818 - a name as people say it
     """There is no such thing, or none that this user may know of."""
 
     status = 404
 
 
-class Conflict(LabError):
+class Conflict(LabError):  # noqa: N818 - a name as people say it
     """It contradicts what is already there."""
 
     status = 409
 
 
-class TooLarge(LabError):
+class TooLarge(LabError):  # noqa: N818 - a name as people say it
     """More than is accepted at once."""
 
     status = 413
 
 
-class Unavailable(LabError):
+class Unavailable(LabError):  # noqa: N818 - a name as people say it
     """A part of the laboratory that this needs does not serve now."""
 
     status = 503

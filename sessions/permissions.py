@@ -23,6 +23,19 @@ ROLES_FOR: dict[Action, list[str]] = {
 }
 
 
+class _Laboratory:
+    """The laboratory's own processes (recorder, jobs, supervisor): nobody logged in, and they may do all."""
+
+    is_authenticated = is_active = is_superuser = True
+    pk = None
+
+    def __str__(self) -> str:
+        return "the laboratory"
+
+
+LABORATORY = _Laboratory()
+
+
 class HasProject(Protocol):
     """Anything that belongs to a project, or (``None``) to the whole laboratory."""
 

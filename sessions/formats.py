@@ -1,0 +1,137 @@
+"""What a data file is, told from its first bytes and its header; no Django, and nothing is ever unpickled.
+
+A name's extension alone decides nothing except for raw binary, which has no header to look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sessions import headers
+from sessions.headers import HeaderError
+
+ALL_KINDS = frozenset({"ephys", "lfp", "spikes", "units", "position", "video", "events", "other"})
+
+
+class FormatError(ValueError):
+    """A file that is not what it should be; the text names the file and says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format: what people call it, which kinds of recordings it can hold, how its header is read."""
+
+    name: str
+    label: str
+    kinds: frozenset[str]
+    read: Callable[[Path, Mapping[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A file's format and what its header says: ``channels``, ``rate`` (Hz), ``duration`` (s), ``units`` ..."""
+
+    format: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def _format(name: str, label: str, kinds: str, read: Callable[[Path, Mapping[str, Any]], dict[str, Any]]) -> Format:
+    return Format(name, label, frozenset(kinds.split()) | {"other"}, read)
+
+
+FORMATS: dict[str, Format] = {
+    f.name: f
+    for f in (
+        _format("matclust-mat", "MatClust units (.mat)", "units spikes", headers.matlab),
+        _format("trodes-position", "Trodes position tracking", "position", headers.trodes_position),
+        _format("npy", "NumPy array (.npy)", "ephys lfp spikes position events", headers.npy),
+        _format("nwb", "Neurodata Without Borders (.nwb)", "ephys lfp spikes units position events", headers.nwb),
+        _format("units-npz", "spike times of units (.npz)", "units spikes", partial(headers.npz, "units-npz")),
+        _format("position-npz", "position (.npz)", "position", partial(headers.npz, "position-npz")),
+        _format("lfp-npz", "LFP (.npz)", "lfp", partial(headers.npz, "lfp-npz")),
+        _format("raw-binary", "raw binary samples", "ephys lfp", headers.raw_binary),
+        _format("csv", "comma-separated table", "spikes units position events lfp", headers.csv_table),
+        _format("video", "video file", "video", headers.video),
+        _format("mjpeg-segments", "recorded camera frames", "video", headers.mjpeg_segment),
+        _format("other", "another file, kept as it is", "", lambda path, parameters: {}),  # noqa: ARG005
+    )
+}
+
+RAW_EXTENSIONS = {".bin", ".dat", ".raw"}
+TEXT_EXTENSIONS = {".csv", ".tsv"}
+
+
+def recognise(path: Path, parameters: Mapping[str, Any] | None = None) -> Recognised:
+    """Return the format of a file and the facts of its header; ``FormatError`` when it cannot be told."""
+    name = _told_by_content(path)
+    if name is None:
+        known = ", ".join(sorted(f for f in FORMATS if f != "other"))
+        raise FormatError(
+            f"{path.name} is in no format that is known here (its first bytes are {headers.first_bytes(path, 8)!r});"
+            f" state its format, one of {known}."
+        )
+    return Recognised(name, _facts(name, path, parameters or {}))
+
+
+def check(path: Path, stated: str, parameters: Mapping[str, Any] | None = None) -> Recognised:
+    """Return the facts of a file that is said to be of a format; ``FormatError`` when its content contradicts that."""
+    if stated not in FORMATS:
+        raise FormatError(f"{stated!r} is no format that is known here; there is {', '.join(sorted(FORMATS))}.")
+    told = _told_by_content(path)
+    if told is not None and stated not in {"other", told} and not _may_be(told, stated):
+        raise FormatError(f"{path.name} is said to be {stated}, but its content is {FORMATS[told].label} ({told}).")
+    if told is None and stated not in {"raw-binary", "csv", "other"}:
+        raise FormatError(
+            f"{path.name} is said to be {stated}, but its first bytes {headers.first_bytes(path, 8)!r} say otherwise."
+        )
+    return Recognised(stated, _facts(stated, path, parameters or {}))
+
+
+def suits(name: str, kind: str) -> bool:
+    """Return whether a recording of this kind can be in this format."""
+    return kind in FORMATS[name].kinds
+
+
+def kinds_of(name: str) -> list[str]:
+    """Return the kinds of recordings that a format can hold, for messages."""
+    return sorted(FORMATS[name].kinds)
+
+
+def _may_be(told: str, stated: str) -> bool:
+    """Which arrays a .npz must hold is checked when its header is read."""
+    return told.endswith("-npz") and stated.endswith("-npz")
+
+
+def _facts(name: str, path: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return FORMATS[name].read(path, parameters)
+    except HeaderError as error:
+        raise FormatError(f"{path.name}: {error}") from error
+
+
+def _told_by_content(path: Path) -> str | None:
+    start = headers.first_bytes(path, 512)
+    suffix = path.suffix.lower()
+    for name, matches in (
+        ("npy", start.startswith(b"\x93NUMPY")),
+        ("matclust-mat", start.startswith(b"MATLAB 5.0 MAT-file")),
+        ("trodes-position", start.startswith(b"<Start settings>") and b"xloc" in start),
+        ("mjpeg-segments", suffix == ".mjpeg" and start.startswith(b"\xff\xd8\xff")),
+        ("mjpeg-segments", start.startswith(b"LABT")),
+        ("video", headers.is_video(start)),
+    ):
+        if matches:
+            return name
+    if start.startswith(b"PK\x03\x04"):
+        return headers.npz_format(path)
+    if start.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "nwb" if suffix == ".nwb" or headers.is_nwb(path) else None
+    if suffix in RAW_EXTENSIONS:
+        return "raw-binary"
+    if suffix in TEXT_EXTENSIONS and headers.is_text(start):
+        return "csv"
+    return None

@@ -1,0 +1,40 @@
+"""What a worker does for the catalog."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from celery import shared_task
+from django.utils import timezone
+
+from sessions.errors import LabError
+from sessions.models import DataFile
+from sessions.services.files import mark_hashed, wake_hashing
+
+log = logging.getLogger(__name__)
+
+# Long enough for a worker to hash a terabyte before it is asked a second time.
+SWEEP_AFTER = timedelta(minutes=30)
+SWEEP_MOST = 100
+
+
+@shared_task(name="sessions.hash_file", queue="default")
+def hash_file(file_id: str) -> None:
+    """Compute and keep the hash of a data file."""
+    file = DataFile.objects.select_related("root").filter(pk=file_id).first()
+    if file is None:
+        return
+    try:
+        mark_hashed(file=file)
+    except LabError as error:
+        log.warning("file %s has no hash: %s", file_id, error.detail)
+
+
+def sweep_unhashed() -> int:
+    """Wake a worker again for files that were registered a while ago and have no hash; return how many."""
+    waiting = DataFile.objects.filter(sha256="", created__lt=timezone.now() - SWEEP_AFTER).order_by("created")
+    ids = list(waiting.values_list("pk", flat=True)[:SWEEP_MOST])
+    for file_id in ids:
+        wake_hashing(file_id)
+    return len(ids)

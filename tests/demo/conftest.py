@@ -1,0 +1,23 @@
+"""Worlds of the simulated laboratory, made once for all tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from labsite.demo.arenas import Arena
+from labsite.demo.world import World, open_world
+
+
+@pytest.fixture(scope="session")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which worlds are kept during the tests."""
+    return tmp_path_factory.mktemp("worlds")
+
+
+@pytest.fixture(scope="session")
+def world_of(worlds: Path) -> Callable[[Arena], World]:
+    """Return the world of an arena; the second call reads what the first one made."""
+    return lambda arena: open_world(worlds, arena)

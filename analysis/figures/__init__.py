@@ -1,0 +1,1 @@
+"""Figures of results: described once (``spec``), drawn in the page with Bokeh (``page``) and for a paper with Matplotlib (``paper``)."""

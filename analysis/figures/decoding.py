@@ -1,0 +1,211 @@
+"""Figures of a decoded position: one function each, from arrays to a ``Figure``."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.figures.spec import Axis, Bars, Figure, Image, Line, Panel, Points, Rule, Spans
+
+Array = NDArray[np.floating]
+
+
+def posterior_heat_map(
+    time: Array, posterior: Array, true: Array, moving: NDArray[np.bool_], *, unit: str, length: float, seconds: float = 90.0
+) -> Figure:
+    """Draw the decoded probability over time with the true path, in the stretch where the animal moves most.
+
+    ``time`` (s) ``(n_bins,)`` of equal steps, ``posterior`` ``(n_bins, place_bins)``, ``true`` ``(n_bins,)`` from 0 to ``length`` in ``unit``.
+    """
+    step = float(np.median(np.diff(time))) if time.size > 1 else 1.0
+    width = min(time.size, max(2, round(seconds / step)))
+    run = np.concatenate([[0], np.cumsum(moving & np.isfinite(true))])
+    first = int(np.argmax(run[width:] - run[:-width])) if time.size >= width else 0
+    window = slice(first, first + width)
+    shown, path, fast = posterior[window], true[window], moving[window]
+    start, stop = time[window][0] - step / 2, time[window][-1] + step / 2
+    finite = shown[np.isfinite(shown)]
+    rests = _stretches(~fast, start, step)
+    return Figure(
+        name="posterior",
+        title="Posterior and true path",
+        caption=(
+            f"Probability of each place, decoded from blocks of time that trained no part of it, in the {stop - start:.0f} s with "
+            f"most running; bins of {step * 1000:.0f} ms. Strip: where the animal rests and nothing is scored."
+        ),
+        span="full",
+        aspect=0.36,
+        shared=True,
+        panels=(
+            Panel(
+                Axis("time", "s"),
+                Axis("position", unit, low=0.0, high=length),
+                (
+                    Image(
+                        shown.T, start, stop, 0.0, length, label="probability", low=0.0,
+                        high=float(np.quantile(finite, 0.995)) if finite.size else 1.0,
+                    ),
+                    Line(time[window], path, role="truth", label="true path", width=2.0),
+                ),
+                weight=1.0,
+            ),
+            Panel(
+                Axis("time", "s", low=start, high=stop),
+                Axis("rest", low=0.0, high=1.0),
+                (Spans(*rests, role="muted"),),
+                weight=0.08,
+                legend=False,
+            ),
+        ),
+    )  # fmt: skip
+
+
+def _stretches(mask: NDArray[np.bool_], start: float, step: float) -> tuple[NDArray, NDArray]:
+    """Return where a mask is on, as starts and stops in seconds."""
+    change = np.diff(np.concatenate([[0], mask.astype(int), [0]]))
+    return start + np.flatnonzero(change == 1) * step, start + np.flatnonzero(change == -1) * step
+
+
+def error_distribution(error: Array, shifted: Array | None, *, unit: str, length: float) -> Figure:
+    """Draw the cumulative share of bins by error ``(n,)``, beside that of circularly shifted data ``(m,)`` when given."""
+    levels = np.linspace(0, length, 301)
+
+    def share(values: Array) -> Array:
+        return np.searchsorted(np.sort(values), levels, side="right") / values.size
+
+    layers: list = []
+    if shifted is not None and shifted.size:
+        layers.append(Line(levels, share(shifted), role="muted", label="shifted", width=2.0, dash="dashed"))
+    layers.append(Line(levels, share(error), label="decoded", width=2.5))
+    median = float(np.median(error))
+    layers.append(Rule(median, role="reference", label=f"median {median:.1f} {unit}", dash="dotted"))
+    return Figure(
+        name="error-distribution",
+        title="Error",
+        caption=f"Share of {error.size:,} moving bins with at most this error; dotted: the median.",
+        panels=(
+            Panel(Axis("error", unit, low=0.0, high=length), Axis("fraction of bins", low=0.0, high=1.02), tuple(layers)),
+        ),
+    )
+
+
+def null_histogram(null: Array, real: float, p: float, *, unit: str, shortest_shift: float) -> Figure:
+    """Draw the median errors of circularly shifted data ``(n,)`` with the real one and its p."""
+    low, high = min(real, float(null.min())), max(real, float(null.max()))
+    counts, edges = np.histogram(null, bins=min(30, max(8, null.size // 8)))
+    margin = 0.06 * (high - low) or 1.0
+    return Figure(
+        name="null-distribution",
+        title="Against chance",
+        caption=(
+            f"Median error of {null.size:,} data sets whose spikes were shifted circularly against behaviour by at least "
+            f"{shortest_shift:g} s, all units together, each decoded with the whole cross-validation; p = (1 + k) / (1 + n) = {p:.3g}."
+        ),
+        panels=(
+            Panel(
+                Axis("median error", unit, low=max(0.0, low - margin), high=high + margin),
+                Axis("shifts", low=0.0, high=float(counts.max()) * 1.08),
+                (
+                    Bars(edges, counts.astype(float), role="chance", label="shifted"),
+                    Rule(real, role="real", label=f"real, p = {p:.3g}", width=3.0),
+                ),
+            ),
+        ),
+    )
+
+
+def confusion(table: Array, *, unit: str, length: float) -> Figure:
+    """Draw how often each true zone ``(row)`` was decoded as each zone ``(column)``; rows sum to 1, NaN rows never visited."""
+    zones = table.shape[0]
+    return Figure(
+        name="confusion",
+        title=f"Confusion, {zones} zones",
+        caption=f"Share of the bins of each true zone that were decoded into each zone; {zones} zones of equal length.",
+        aspect=0.85,
+        panels=(
+            Panel(
+                Axis("true position", unit),
+                Axis("decoded position", unit),
+                (Image(table.T, 0.0, length, 0.0, length, label="share of bins", low=0.0),),
+                equal=True,
+            ),
+        ),
+    )
+
+
+def error_by_place(true: Array, error: Array, *, unit: str, length: float, zones: int = 20) -> Figure:
+    """Draw the median error ``(n,)`` in zones of the true position ``(n,)``, and how many bins each zone has."""
+    edges = np.linspace(0, length, zones + 1)
+    zone = np.clip(np.searchsorted(edges, true, side="right") - 1, 0, zones - 1)
+    counts = np.bincount(zone, minlength=zones)
+    # A median of fewer than five bins says more about luck than about the place.
+    middle = np.array([np.median(error[zone == k]) if counts[k] >= 5 else np.nan for k in range(zones)])
+    centres = (edges[:-1] + edges[1:]) / 2
+    return Figure(
+        name="error-by-place",
+        title="Error by place",
+        caption=f"Median error in {zones} zones of the track (zones with fewer than 5 bins left out), and the bins in each.",
+        shared=True,
+        panels=(
+            Panel(
+                Axis("position", unit),
+                Axis("median error", unit, low=0.0),
+                (Line(centres, middle, width=2.0), Points(centres, middle, size=5.0)),
+                weight=0.65,
+                legend=False,
+            ),
+            Panel(
+                Axis("position", unit, low=0.0, high=length),
+                Axis("bins", low=0.0),
+                (Bars(edges, counts.astype(float), role="chance"),),
+                weight=0.35,
+                legend=False,
+            ),
+        ),
+    )
+
+
+def error_by_fold(medians: Array, bins: NDArray[np.integer], chance: float | None, *, unit: str) -> Figure:
+    """Draw the median error of every fold ``(n_folds,)``, the median over folds, and chance when known."""
+    numbers = np.arange(1, medians.size + 1, dtype=float)
+    layers: list = [Points(numbers, medians, size=9.0, label="block")]
+    layers.append(Rule(float(np.nanmedian(medians)), axis="y", dash="dotted", label="median of blocks"))
+    top = float(np.nanmax(medians))
+    if chance is not None:
+        layers.append(Rule(chance, axis="y", role="muted", dash="dashed", label="chance"))
+        top = max(top, chance)
+    return Figure(
+        name="error-by-block",
+        title="Error by block",
+        caption=(
+            f"Median error of each of {medians.size} contiguous blocks, tested once each "
+            f"({int(bins.min()):,} to {int(bins.max()):,} moving bins a block); dashed: median of shifted data."
+        ),
+        panels=(
+            Panel(
+                Axis("block of time", low=0.3, high=medians.size + 0.7),
+                Axis("median error", unit, low=0.0, high=top * 1.1),
+                tuple(layers),
+            ),
+        ),
+    )
+
+
+def place_field_map(rates: Array, *, unit: str, length: float) -> Figure:
+    """Draw the rate maps ``(n_units, place_bins)`` of units, each as a share of its peak, in the order of their peaks."""
+    peak = np.nanmax(rates, axis=1)
+    shown = rates[peak > 0] / peak[peak > 0, None]
+    order = np.argsort(np.nanargmax(shown, axis=1), kind="stable")
+    return Figure(
+        name="place-fields",
+        title="Place fields",
+        caption=f"Firing of {len(order)} units by place, as a share of each unit's peak, in the order of their peaks; all moving bins.",
+        aspect=0.85,
+        panels=(
+            Panel(
+                Axis("position", unit),
+                Axis("unit"),
+                (Image(shown[order], 0.0, length, 0.5, len(order) + 0.5, label="share of peak rate", low=0.0, high=1.0),),
+            ),
+        ),
+    )

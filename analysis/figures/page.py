@@ -1,0 +1,220 @@
+"""Figures in the page: a Bokeh document as JSON, for ``Bokeh.embed.embed_item`` under a strict content policy.
+
+No script is made here: the page loads Bokeh's own files and hands them this JSON. Swiping over a figure scrolls the page; the toolbar turns on panning and zooming.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from analysis.figures import colours
+from analysis.figures.colours import Theme
+from analysis.figures.spec import Axis, Band, Bars, Figure, Image, Layer, Line, Panel, Points, Rule, Spans
+
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+# Height of the drawing in px: the page stretches it to the width of its card.
+_HEIGHT = {"full": 340, "half": 300}
+
+
+def json_item(figure: Figure, *, theme: Theme = "light", target: str | None = None) -> dict[str, Any]:
+    """Return the figure as JSON for ``Bokeh.embed.embed_item(item, element)``; ``ValueError`` for an unknown theme."""
+    if theme not in colours.ROLES:
+        raise ValueError(f"Figures are drawn light or dark, not {theme!r}.")
+    from bokeh.embed import json_item as bokeh_item
+    from bokeh.layouts import column
+
+    total = sum(panel.weight for panel in figure.panels)
+    height = _HEIGHT[figure.span] * max(1.0, figure.aspect / (0.32 if figure.span == "full" else 0.8))
+    plots, shared = [], None
+    for number, panel in enumerate(figure.panels):
+        last = not figure.shared or number == len(figure.panels) - 1
+        share = round(height * panel.weight / total) + (40 if last and len(figure.panels) > 1 else 0)
+        plot = _plot(panel, theme, max(90, share), shared if figure.shared else None, last=last)
+        shared = shared or plot.x_range
+        plots.append(plot)
+    root = plots[0] if len(plots) == 1 else column(*plots, sizing_mode="stretch_width", spacing=4)
+    root.name = figure.name
+    return dict(bokeh_item(root, target))
+
+
+def _plot(panel: Panel, theme: Theme, height: int, shared, *, last: bool):  # noqa: ANN001, ANN202 - Bokeh objects
+    from bokeh.models import BoxZoomTool, PanTool, ResetTool, SaveTool, WheelZoomTool
+    from bokeh.plotting import figure as bokeh_figure
+
+    pan, zoom, wheel = PanTool(), BoxZoomTool(), WheelZoomTool()
+    options: dict[str, Any] = {
+        "x_axis_type": "log" if panel.x.log else "linear",
+        "y_axis_type": "log" if panel.y.log else "linear",
+        "x_axis_label": panel.x.title if last else None,
+        "y_axis_label": panel.y.title,
+        "title": panel.title or None,
+        "tools": [pan, zoom, wheel, ResetTool(), SaveTool()],
+        # None of the gestures is on at first: on a phone a swipe scrolls the page.
+        "active_drag": None,
+        "active_scroll": None,
+        "toolbar_location": "above",
+        "sizing_mode": "stretch_width",
+        "height": height,
+        "min_width": 200,
+        "match_aspect": panel.equal,
+    }
+    if shared is not None:
+        options["x_range"] = shared
+    plot = bokeh_figure(**options)
+    for layer in panel.layers:
+        _layer(plot, layer, panel, theme)
+    _limits(plot.x_range, panel.x, shared is not None)
+    _limits(plot.y_range, panel.y, given=False)
+    _dress(plot, panel, theme)
+    return plot
+
+
+def _limits(span, axis: Axis, given: bool) -> None:  # noqa: ANN001
+    if given:
+        return
+    if axis.low is not None:
+        span.start = axis.low
+    if axis.high is not None:
+        span.end = axis.high
+    if axis.flipped:
+        if axis.low is not None and axis.high is not None:
+            span.start, span.end = axis.high, axis.low
+        else:
+            span.flipped = True
+
+
+def _dress(plot, panel: Panel, theme: Theme) -> None:  # noqa: ANN001
+    ground = colours.GROUND[theme]
+    plot.background_fill_color = ground["surface"]
+    plot.border_fill_color = ground["surface"]
+    plot.outline_line_color = None
+    plot.toolbar.autohide = True
+    plot.toolbar.logo = None
+    for axis in plot.axis:
+        axis.axis_label_text_font = _FONT
+        axis.axis_label_text_font_style = "normal"
+        axis.axis_label_text_font_size = "13px"
+        axis.axis_label_text_color = ground["soft"]
+        axis.major_label_text_font = _FONT
+        axis.major_label_text_font_size = "12px"
+        axis.major_label_text_color = ground["soft"]
+        axis.axis_line_color = ground["soft"]
+        axis.major_tick_line_color = ground["soft"]
+        axis.minor_tick_line_color = None
+    plot.grid.grid_line_color = ground["grid"]
+    if any(isinstance(layer, Image) for layer in panel.layers):
+        plot.grid.visible = False
+    if all(isinstance(layer, Spans) for layer in panel.layers):
+        plot.yaxis.major_label_text_font_size = "0px"
+        plot.yaxis.major_tick_line_color = None
+        plot.ygrid.visible = False
+    plot.title.text_font = _FONT
+    plot.title.text_font_size = "13px"
+    plot.title.text_color = ground["text"]
+    if plot.legend:
+        legend = plot.legend[0]
+        legend.visible = panel.legend
+        legend.orientation = "horizontal"
+        legend.label_text_font = _FONT
+        legend.label_text_font_size = "12px"
+        legend.label_text_color = ground["text"]
+        legend.background_fill_alpha = 0
+        legend.border_line_color = None
+        legend.padding = 2
+        legend.click_policy = "hide"
+        # Above the axes: a legend inside would cover data somewhere.
+        plot.add_layout(legend, "above")
+
+
+def _layer(plot, layer: Layer, panel: Panel, theme: Theme) -> None:  # noqa: ANN001
+    from bokeh.models import BoxAnnotation, Span
+
+    colour = colours.ROLES[theme].get(getattr(layer, "role", ""), "")
+    named = {"legend_label": layer.label} if getattr(layer, "label", "") and not isinstance(layer, Image) else {}
+    match layer:
+        case Line():
+            glyph = plot.step if layer.steps else plot.line
+            mode = {"mode": "center"} if layer.steps else {}
+            dash = {"line_dash": layer.dash}
+            line = glyph(
+                _list(layer.x), _list(layer.y), line_color=colour, line_width=layer.width, **dash, **mode, **named
+            )
+            _hover(plot, line, panel)
+        case Points():
+            dots = plot.scatter(_list(layer.x), _list(layer.y), size=layer.size, color=colour, line_color=None, **named)
+            _hover(plot, dots, panel)
+        case Bars():
+            plot.quad(
+                left=_list(layer.edges[:-1]), right=_list(layer.edges[1:]), top=_list(layer.heights), bottom=0,
+                fill_color=colour, line_color=None, **named,
+            )  # fmt: skip
+        case Image():
+            _image(plot, layer, theme)
+        case Rule():
+            if named:
+                # A Span has no place in a legend; an empty line of the same look speaks for it.
+                plot.line([], [], line_color=colour, line_width=layer.width, line_dash=layer.dash, **named)
+            dimension = "height" if layer.axis == "x" else "width"
+            rule = Span(
+                location=layer.at, dimension=dimension, line_color=colour, line_width=layer.width, line_dash=layer.dash
+            )
+            plot.add_layout(rule)
+        case Band():
+            plot.varea(_list(layer.x), _list(layer.low), _list(layer.high), fill_color=colour, fill_alpha=0.5, **named)
+        case Spans():
+            if named:
+                plot.quad(left=[], right=[], top=[], bottom=[], fill_color=colour, line_color=None, **named)
+            for start, stop in zip(layer.starts, layer.stops, strict=True):
+                plot.add_layout(
+                    BoxAnnotation(left=float(start), right=float(stop), fill_color=colour, fill_alpha=0.85, line_color=colour)
+                )
+
+
+def _image(plot, layer: Image, theme: Theme) -> None:  # noqa: ANN001
+    from bokeh.models import ColorBar, LinearColorMapper
+
+    low, high = layer.limits()
+    mapper = LinearColorMapper(
+        palette=colours.palette(layer.palette, theme), low=low, high=high, nan_color="rgba(128,128,128,0.25)"
+    )
+    values = layer.values if layer.values.dtype == np.uint8 else np.asarray(layer.values, np.float32)
+    plot.image(
+        image=[np.ascontiguousarray(values)],
+        x=layer.x0,
+        y=layer.y0,
+        dw=layer.x1 - layer.x0,
+        dh=layer.y1 - layer.y0,
+        color_mapper=mapper,
+        level="image",
+    )
+    plot.x_range.range_padding = plot.y_range.range_padding = 0
+    if layer.label:
+        ground = colours.GROUND[theme]
+        bar = ColorBar(
+            color_mapper=mapper,
+            title=layer.label,
+            title_text_font=_FONT,
+            title_text_font_size="12px",
+            title_text_font_style="normal",
+            title_text_color=ground["soft"],
+            major_label_text_font=_FONT,
+            major_label_text_color=ground["soft"],
+            background_fill_color=ground["surface"],
+            width=8,
+            padding=4,
+        )
+        plot.add_layout(bar, "right")
+
+
+def _hover(plot, glyph, panel: Panel) -> None:  # noqa: ANN001
+    from bokeh.models import HoverTool
+
+    tips = [(panel.x.label, f"@x{{0.[000]}} {panel.x.unit}"), (panel.y.label, f"@y{{0.[000]}} {panel.y.unit}")]
+    plot.add_tools(HoverTool(renderers=[glyph], tooltips=tips, mode="mouse", visible=False))
+
+
+def _list(values: np.ndarray) -> np.ndarray:
+    # float32 arrays travel as base64: half of what digits would need.
+    return np.asarray(values, np.float32)

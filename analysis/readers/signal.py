@@ -1,0 +1,139 @@
+"""Sampled voltage, wide-band or LFP, read piece by piece in microvolts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.pipelines.base import InputRecording, PipelineError
+from analysis.readers import nwb, sources
+
+FORMATS = ("raw-binary", "npy", "lfp-npz", "nwb")
+MICROVOLTS = {"V": 1e6, "mV": 1e3, "uV": 1.0, "µV": 1.0, "volts": 1e6, "microvolts": 1.0}
+_DTYPES = ("int16", "uint16", "int32", "float32", "float64")
+
+
+@dataclass(frozen=True)
+class Signal:
+    """``read(start, stop)`` returns samples ``(stop - start, n_channels)`` float32 in microvolts; ``start`` (s) is the first one's time."""
+
+    n_samples: int
+    n_channels: int
+    rate: float
+    read: Callable[[int, int], NDArray[np.float32]]
+    start: float = 0.0
+
+    @property
+    def duration(self) -> float:
+        """Return the length in seconds."""
+        return self.n_samples / self.rate
+
+
+def open_signal(recording: InputRecording) -> Signal:
+    """Open voltage for reading; ``PipelineError`` when the file is not sound or does not say what its numbers mean.
+
+    Formats: ``raw-binary`` (samples of all channels one after another; parameters ``channels``, ``rate`` in Hz,
+    ``dtype``, ``gain_to_uV``, and ``offset_to_uV``, ``header_bytes``, both 0 unless given), ``npy`` (``(n,)`` or
+    ``(n, channels)``; ``rate`` in Hz and ``unit`` V, mV or uV, or ``gain_to_uV``), ``lfp-npz`` (``lfp`` like a
+    ``npy``, ``rate`` and ``unit`` in the file), ``nwb`` (an ElectricalSeries; parameter ``path`` when there are
+    several).
+    """
+    if recording.format not in FORMATS:
+        raise sources.wrong_format(recording, "voltage", FORMATS)
+    path = sources.data_file(recording)
+    if recording.format == "raw-binary":
+        signal = _binary(recording, path)
+    elif recording.format == "npy":
+        signal = _npy(recording, path)
+    elif recording.format == "lfp-npz":
+        signal = _npz(recording, path)
+    else:
+        samples, channels, rate, read, start = nwb.open_voltage(recording, path)
+        signal = Signal(samples, channels, rate, read, start)
+    if signal.n_samples < 1 or signal.n_channels < 1:
+        raise PipelineError(f"{path.name} holds no samples.")
+    offset = sources.time_offset(recording)
+    return Signal(signal.n_samples, signal.n_channels, signal.rate, signal.read, signal.start + offset)
+
+
+def _of_array(array: NDArray, rate: float, gain: float, offset: float = 0.0) -> Signal:
+    table = array[:, None] if array.ndim == 1 else array
+
+    def read(start: int, stop: int) -> NDArray[np.float32]:
+        piece = table[start:stop].astype(np.float32)
+        piece *= np.float32(gain)
+        if offset:
+            piece += np.float32(offset)
+        return piece
+
+    return Signal(table.shape[0], table.shape[1], rate, read)
+
+
+def _gain(recording: InputRecording, unit: str | None) -> float:
+    if recording.parameters.get("gain_to_uV") is not None:
+        return sources.positive(recording, "gain_to_uV", "gain")
+    unit = unit or sources.ask(recording, "unit", "unit (V, mV or uV)")
+    if unit not in MICROVOLTS:
+        raise PipelineError(f"The unit {unit!r} is not one of voltage; use V, mV or uV.")
+    return MICROVOLTS[unit]
+
+
+def _checked(path: Path, array: NDArray) -> NDArray:
+    if array.ndim not in (1, 2) or array.dtype.kind not in "iuf":
+        raise PipelineError(
+            f"{path.name} should hold samples or samples x channels, not {array.dtype} of shape {array.shape}."
+        )
+    if array.ndim == 2 and array.shape[1] > array.shape[0]:
+        raise PipelineError(
+            f"{path.name} has more channels ({array.shape[1]}) than samples ({array.shape[0]}); its axes are exchanged."
+        )
+    return array
+
+
+def _npy(recording: InputRecording, path: Path) -> Signal:
+    with sources.damage(path, ".npy file", OSError, ValueError, EOFError):
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise PipelineError(f"The file {path.name} is an .npz archive, not one .npy array.")
+    _checked(path, array)
+    return _of_array(array, sources.positive(recording, "rate", "sampling rate in Hz"), _gain(recording, None))
+
+
+def _npz(recording: InputRecording, path: Path) -> Signal:
+    arrays = sources.load_npz(path, ("lfp",), ("rate", "unit"))
+    array = _checked(path, arrays["lfp"])
+    if "rate" in arrays:
+        rate = float(sources.numbers(path, "rate", arrays["rate"]).ravel()[0])
+        if not rate > 0:
+            raise PipelineError(f"The rate in {path.name} is {rate:g} Hz; it must be above zero.")
+    else:
+        rate = sources.positive(recording, "rate", "sampling rate in Hz")
+    return _of_array(array, rate, _gain(recording, sources.one_text(arrays["unit"]) if "unit" in arrays else None))
+
+
+def _binary(recording: InputRecording, path: Path) -> Signal:
+    channels = sources.positive(recording, "channels", "number of channels")
+    header = int(recording.parameters.get("header_bytes", 0))
+    if channels != int(channels):
+        raise PipelineError(f"The number of channels must be whole, not {channels:g}.")
+    rate = sources.positive(recording, "rate", "sampling rate in Hz")
+    name = sources.ask(recording, "dtype", f"type of number ({', '.join(_DTYPES)})")
+    if name not in _DTYPES:
+        raise PipelineError(f"Numbers of the type {name!r} are not known; use one of {', '.join(_DTYPES)}.")
+    gain = sources.positive(recording, "gain_to_uV", "gain (microvolts per step)")
+    offset = recording.parameters.get("offset_to_uV", 0.0)
+    dtype = np.dtype(name).newbyteorder("<")
+    size = path.stat().st_size - header
+    row = dtype.itemsize * int(channels)
+    if header < 0 or size <= 0 or size % row:
+        raise PipelineError(
+            f"{path.name} has {size:,} bytes of samples, which {int(channels)} channels of {name} do not divide: "
+            "the file breaks off, or the number of channels or the type is wrong."
+        )
+    table = np.memmap(path, dtype=dtype, mode="r", offset=header, shape=(size // row, int(channels)))
+    return _of_array(table, rate, gain, float(offset))

@@ -28,6 +28,8 @@ POSTGRES_MAJOR = 18
 DATABASE = "labsite"
 POSTGRES_SOCKET = ".s.PGSQL.5432"
 REDIS_SOCKET = "redis.sock"
+START_SECONDS = 60.0
+MOST_STARTS = 3
 LAUNCHER = Path(__file__).with_name("launch.py")
 
 
@@ -76,22 +78,24 @@ def _package_directory(package: str) -> Path:
     return Path(spec.origin).parent
 
 
-def _wait(
-    process: subprocess.Popen[bytes],
-    ready: Callable[[], bool],
-    name: str,
-    log: Path,
-    seconds: float,
-) -> None:
-    deadline = time.monotonic() + seconds
-    while not ready():
+def _start(service: str, home: Path, command: Command, ready: Callable[[Path], bool]) -> None:
+    """Start a service and wait until it answers; raises HomeError with its own words when it does not."""
+    log = home / "logs" / f"{service}.log"
+    deadline = time.monotonic() + START_SECONDS
+    process, starts = command.start(log), 1
+    while not ready(home):
         if process.poll() is not None:
-            raise HomeError(f"{name} ended with status {process.returncode}: {last_line(log)} (see {log})")
+            # Parts of a server that was killed may hold its memory for a moment longer.
+            if starts == MOST_STARTS:
+                raise HomeError(f"{service} ended with status {process.returncode}: {last_line(log)} (see {log})")
+            time.sleep(0.5)
+            process, starts = command.start(log), starts + 1
         if time.monotonic() > deadline:
             process.kill()
             process.wait()
-            raise HomeError(f"{name} did not answer within {seconds:.0f} s (see {log}).")
+            raise HomeError(f"{service} did not answer within {START_SECONDS:.0f} s (see {log}).")
         time.sleep(0.05)
+    _started[service, home] = process
 
 
 def last_line(log: Path) -> str:
@@ -174,6 +178,7 @@ def prepare_postgres(home: Path) -> None:
                 f"{data} was made by PostgreSQL {found} and this is PostgreSQL {POSTGRES_MAJOR};"
                 " dump it with the old version and restore it, or choose another --home (docs/deploy.md)."
             )
+        _forget_reused_number(data)
         return
     part = home / "postgres.part"
     if data.exists() and any(data.iterdir()):
@@ -193,6 +198,12 @@ def prepare_postgres(home: Path) -> None:
     if data.exists():
         data.rmdir()
     part.replace(data)
+
+
+def _forget_reused_number(data: Path) -> None:
+    """Remove a postmaster.pid whose number belongs to another program by now; Postgres would not start."""
+    if not running_postgres(data.parent) and Path("/proc/self").exists():
+        (data / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _initdb(data: Path) -> tuple[str, ...]:
@@ -303,11 +314,10 @@ def stop_postgres(home: Path, *, seconds: float = 30) -> None:
 def embedded_postgres(home: Path, *, durable: bool = True) -> str:
     """Start Postgres on a LAB_HOME, or find the one that runs there; returns its postgresql:// address."""
     prepare_home(home)
+    _reap_all()
     prepare_postgres(home)
     if not running_postgres(home):
-        log = home / "logs" / "postgres.log"
-        process = _started["postgres", home] = postgres_command(home, durable=durable).start(log)
-        _wait(process, lambda: postgres_ready(home), "Postgres", log, 60)
+        _start("postgres", home, postgres_command(home, durable=durable), postgres_ready)
     ensure_database(home)
     return postgres_url(home)
 
@@ -384,9 +394,7 @@ def embedded_redis(home: Path) -> str:
     """Start Redis on a LAB_HOME, or find the one that runs there; returns its unix:// address."""
     prepare_home(home)
     if not running_redis(home):
-        log = home / "logs" / "redis.log"
-        process = _started["redis", home] = redis_command(home).start(log)
-        _wait(process, lambda: redis_ready(home), "Redis", log, 30)
+        _start("redis", home, redis_command(home), redis_ready)
     return redis_url(home)
 
 

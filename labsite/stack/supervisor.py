@@ -231,7 +231,8 @@ class Supervisor:
         """Wait for a service; raises HomeError with its own words when it ends instead."""
         deadline = time.monotonic() + SERVE_SECONDS
         while not await asyncio.to_thread(ready):
-            if child.ended or time.monotonic() > deadline:
+            # Parts of a server that was killed may hold its memory for a moment longer: it may try again.
+            if child.restarts >= services.MOST_STARTS or time.monotonic() > deadline:
                 log = self.home / "logs" / f"{child.process.name}.log"
                 what = f"ended with {child.ended}" if child.ended else f"does not answer after {SERVE_SECONDS:.0f} s"
                 raise HomeError(f"{child.process.name} {what}: {services.last_line(log)} (see {log})")

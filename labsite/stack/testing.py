@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> int:
         # The laboratory that runs on this machine is none of the tests' business; its servers may be named.
         if not name.startswith("LAB_") or name in ("LAB_DATABASE_URL", "LAB_REDIS_URL", "LAB_VENV")
     }
-    environment |= {"LAB_HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "agg"}
+    environment |= {"LAB_HOME": str(home), "MPLBACKEND": "agg"}
     command = [sys.executable, "-m", "pytest", *([] if long else ["-m", "not long"]), *rest]
     running = subprocess.Popen(command, cwd=ROOT, env=environment)
     status = None

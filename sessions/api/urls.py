@@ -1,5 +1,25 @@
 """REST addresses below /api/v1/."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
+from rest_framework.routers import SimpleRouter
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from sessions.api import views
+from sessions.api.auth import TokenView
+
+router = SimpleRouter()
+router.register("projects", views.ProjectViewSet, basename="project")
+router.register("species", views.SpeciesViewSet, basename="species")
+router.register("strains", views.StrainViewSet, basename="strain")
+router.register("animals", views.AnimalViewSet, basename="animal")
+router.register("rigs", views.RigViewSet, basename="rig")
+router.register("tasks", views.TaskViewSet, basename="task")
+router.register("sessions", views.SessionViewSet, basename="session")
+router.register("recordings", views.RecordingViewSet, basename="recording")
+router.register("files", views.FileViewSet, basename="file")
+router.register("events", views.EventViewSet, basename="event")
+router.register("tokens", views.TokenViewSet, basename="token")
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("auth/token/", TokenView.as_view(), name="auth-token"),
+    *router.urls,
+]

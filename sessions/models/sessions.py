@@ -99,6 +99,11 @@ class Session(models.Model):
     def __str__(self) -> str:
         return self.title or f"session of {self.start:%Y-%m-%d %H:%M}"
 
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.end is None
+
 
 @audited
 class SessionAnimal(models.Model):

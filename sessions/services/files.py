@@ -164,6 +164,6 @@ def sha256_of(found: Found) -> str:
             count += len(chunk)
     if count != found.size:
         raise Conflict(
-            f"{found.path.name} changes while it is read ({found.size} bytes, now {count}); register it when it is done."
+            f"{found.path.name} changes while it is read ({found.size} bytes, now {count}); register it when done."
         )
     return digest.hexdigest()

@@ -1,0 +1,149 @@
+"""Fields of REST bodies that are stricter than the framework's."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from sessions.errors import Invalid
+from sessions.permissions import visible
+from sessions.services.transaction import checked_json
+
+
+class StrictFields:
+    """Mixin of serializers: a field that does not exist or cannot be set is refused, not ignored."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Refuse unknown and read-only names before anything else is looked at."""
+        if isinstance(data, dict):
+            fields = self.fields  # type: ignore[attr-defined]
+            problems = {
+                str(name): ["There is no such field." if name not in fields else "This cannot be set."]
+                for name in data
+                if name not in fields or fields[name].read_only
+            }
+            if problems:
+                raise serializers.ValidationError(problems)
+        return super().to_internal_value(data)  # type: ignore[misc]
+
+
+class AwareDateTimeField(serializers.DateTimeField):
+    """A time with its zone; without one nobody knows when it was."""
+
+    default_error_messages = {
+        "naive": "A time needs its zone, such as 2026-03-02T12:00:00+01:00 or 2026-03-02T11:00:00Z.",
+        "invalid": "This is not a time; write it as 2026-03-02T12:00:00+01:00.",
+        "out_of_range": "This time is outside the calendar.",
+    }
+
+    def enforce_timezone(self, value: datetime) -> datetime:
+        """Refuse what has no zone instead of guessing one."""
+        if value.tzinfo is None:
+            self.fail("naive")
+        try:
+            return super().enforce_timezone(value)
+        except (OverflowError, ValueError):
+            self.fail("out_of_range")
+
+
+class FiniteFloatField(serializers.FloatField):
+    """A number; neither NaN nor infinity, not even written as text."""
+
+    default_error_messages = {"not_finite": "This is not a finite number."}
+
+    def to_internal_value(self, data: Any) -> float:
+        """Return a finite float."""
+        if isinstance(data, bool):
+            self.fail("invalid")
+        try:
+            value = super().to_internal_value(data)
+        except OverflowError:
+            self.fail("not_finite")
+        if not math.isfinite(value):
+            self.fail("not_finite")
+        return value
+
+
+@extend_schema_field(OpenApiTypes.OBJECT)
+class ObjectField(serializers.JSONField):
+    """A JSON object that Postgres can keep."""
+
+    default_error_messages = {"not_object": 'This is an object, such as {"rate": 30000}.'}
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the object; refuse lists, numbers and what JSON cannot hold."""
+        if not isinstance(data, dict):
+            self.fail("not_object")
+        return _json(data)
+
+
+@extend_schema_field(OpenApiTypes.ANY)
+class AnyJsonField(serializers.JSONField):
+    """Any JSON value that Postgres can keep."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the value; refuse what JSON cannot hold."""
+        return _json(data)
+
+
+def _json(data: Any) -> Any:
+    try:
+        return checked_json("This", data)
+    except Invalid as error:
+        raise serializers.ValidationError(error.detail) from error
+
+
+@extend_schema_field(OpenApiTypes.STR)
+class ByIdOrName(serializers.RelatedField):
+    """A thing of the catalog, given by its id or by the name that people use; shown as its id.
+
+    What the user may not see is refused in the same words as what is not there.
+    """
+
+    default_error_messages = {
+        "unknown": "There is no {what} {value!r}.",
+        "wrong_type": "Give the id or name of a {what} as text.",
+    }
+
+    def __init__(self, *, name: str | None = None, project: str | None = None, **kwargs: Any) -> None:
+        self.name_field = name
+        self.project_path = project
+        super().__init__(**kwargs)
+
+    def use_pk_only_optimization(self) -> bool:
+        """Show the id without reading the row."""
+        return True
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Narrow to what the user may see."""
+        queryset = super().get_queryset()
+        if self.project_path is not None:
+            queryset = visible(self.context["request"].user, queryset, self.project_path)
+        return queryset
+
+    def to_representation(self, value: Any) -> str:
+        """Return the id."""
+        return str(value.pk)
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the row of an id or name."""
+        queryset = self.get_queryset()
+        what = queryset.model._meta.verbose_name
+        if not isinstance(data, str):
+            self.fail("wrong_type", what=what)
+        found = None
+        try:
+            found = queryset.filter(pk=UUID(data)).first()
+        except ValueError:
+            if self.name_field is not None and "\0" not in data and data.isprintable():
+                found = queryset.filter(**{self.name_field: data}).first()
+        if found is None:
+            self.fail("unknown", what=what, value=data[:100])
+        return found

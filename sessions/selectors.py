@@ -1,0 +1,183 @@
+"""What is read of the catalog: rows that a user may see, with what a list or a page shows of them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from uuid import UUID
+
+from django.db.models import (
+    Count,
+    IntegerField,
+    OuterRef,
+    Prefetch,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+)
+from django.db.models.functions import Coalesce
+
+from sessions.errors import NotFound
+from sessions.models import Animal, DataFile, Event, Project, Recording, Rig, Session
+from sessions.permissions import projects_for, visible
+
+
+def projects(user: Any) -> QuerySet[Project]:
+    """Return the projects that the user belongs to."""
+    return projects_for(user).order_by("name")
+
+
+def animals(user: Any) -> QuerySet[Animal]:
+    """Return animals with their project, species, strain and responsible person."""
+    return visible(user, Animal.objects.select_related("project", "species", "strain", "responsible"))
+
+
+def with_session_counts(queryset: QuerySet[Animal]) -> QuerySet[Animal]:
+    """Add ``session_count`` and ``last_session`` (start of the newest) to animals."""
+    newest = Session.objects.filter(session_animals__animal=OuterRef("pk")).order_by("-start").values("start")[:1]
+    counted = (
+        Session.objects.filter(session_animals__animal=OuterRef("pk"))
+        .order_by()
+        .values("session_animals__animal")
+        .annotate(n=Count("pk"))
+        .values("n")
+    )
+    return queryset.annotate(
+        session_count=Coalesce(Subquery(counted, output_field=IntegerField()), 0), last_session=Subquery(newest)
+    )
+
+
+def rigs(user: Any) -> QuerySet[Rig]:
+    """Return rigs of the user's projects and of the whole laboratory."""
+    return visible(user, Rig.objects.select_related("project")).order_by("name")
+
+
+def sessions(user: Any) -> QuerySet[Session]:
+    """Return sessions with project, rig, task, animals and people; two more queries however many there are."""
+    return visible(user, Session.objects.select_related("project", "rig", "task")).prefetch_related(
+        Prefetch("animals", Animal.objects.order_by("identifier")), "people"
+    )
+
+
+def recordings(user: Any) -> QuerySet[Recording]:
+    """Return recordings with session, files in their order, and what they were derived from."""
+    return visible(
+        user, Recording.objects.select_related("session", "session__project"), "session__project"
+    ).prefetch_related(
+        Prefetch("files", DataFile.objects.select_related("root").order_by("order", "path", "-revision")),
+        Prefetch("derived_from", Recording.objects.only("pk")),
+    )
+
+
+def recording_rows(user: Any) -> QuerySet[Recording]:
+    """Return recordings as a table shows them: session, animals, ``file_count``, ``size`` (bytes), ``unhashed``."""
+    files = DataFile.objects.filter(recording=OuterRef("pk")).order_by().values("recording")
+
+    def of_files(expression: Any) -> Subquery:
+        return Subquery(files.annotate(value=expression).values("value"))
+
+    return (
+        visible(user, Recording.objects.select_related("session", "session__rig", "session__task"), "session__project")
+        .prefetch_related(Prefetch("session__animals", Animal.objects.order_by("identifier")))
+        .annotate(
+            file_count=Coalesce(of_files(Count("pk")), 0),
+            size=Coalesce(of_files(Sum("size")), 0),
+            unhashed=Coalesce(of_files(Count("pk", filter=Q(sha256=""))), 0),
+        )
+    )
+
+
+def files(user: Any) -> QuerySet[DataFile]:
+    """Return data files with their root and recording."""
+    return visible(
+        user,
+        DataFile.objects.select_related("root", "recording__session__project"),
+        "recording__session__project",
+    )
+
+
+def newest_revisions(rows: list[DataFile]) -> list[DataFile]:
+    """Return the newest revision of each file, in the recording's order."""
+    newest: dict[tuple[Any, str], DataFile] = {}
+    for file in rows:
+        key = (file.root_id, file.path)
+        if key not in newest or newest[key].revision < file.revision:
+            newest[key] = file
+    return sorted(newest.values(), key=lambda file: (file.order, file.path))
+
+
+def events(user: Any) -> QuerySet[Event]:
+    """Return events of the sessions that the user may see."""
+    return visible(user, Event.objects.all(), "session__project")
+
+
+def one(queryset: QuerySet[Any], pk: UUID | str) -> Any:
+    """Return a row by its id; ``NotFound`` when it is not there or not to be seen."""
+    found = queryset.filter(pk=pk).first()
+    if found is None:
+        raise NotFound("There is no such thing here, or none that you may see.")
+    return found
+
+
+def search(user: Any, text: str, limit: int = 20) -> dict[str, list[Any]]:
+    """Return animals, sessions and recordings whose names hold every word of a text, newest first."""
+    words = [word for word in re.split(r"\s+", text.replace("\0", " ").strip()) if word][:8]
+    if not words:
+        return {"animals": [], "sessions": [], "recordings": []}
+    found = {
+        "animals": _matching(
+            animals(user), words, "identifier", "species__name", "strain__name", "genotype", "cage", "notes"
+        ).order_by("identifier"),
+        "sessions": _matching(
+            sessions(user), words, "title", "narrative", "task__name", "rig__name",
+            "session_animals__animal__identifier",
+        ).order_by("-start", "id"),
+        "recordings": _matching(
+            recording_rows(user), words, "name", "kind", "format", "session__title", "files__path",
+            "session__session_animals__animal__identifier", "session__task__name",
+        ).order_by("-created", "id"),
+    }  # fmt: skip
+    return {name: list(queryset[:limit]) for name, queryset in found.items()}
+
+
+def _matching(queryset: QuerySet[Any], words: list[str], *fields: str) -> QuerySet[Any]:
+    ids = queryset.model.objects.order_by()
+    for word in words:
+        anywhere = Q()
+        for field in fields:
+            anywhere |= Q(**{f"{field}__icontains": word})
+        ids = ids.filter(anywhere)
+    return queryset.filter(pk__in=ids.values("pk"))
+
+
+def history(instance: Any, limit: int = 50) -> list[dict[str, Any]]:
+    """Return the newest changes of a row: when, who, from where, what kind, and (field, before, after) of each.
+
+    Who is the user name kept with the change; a change by SQL alone has none.
+    """
+    from django.contrib.auth import get_user_model
+
+    rows = list(instance.history.select_related("pgh_context").order_by("-pgh_id")[: limit + 1])
+    ids = {row.pgh_context.metadata.get("user") for row in rows if row.pgh_context} - {None}
+    names = dict(get_user_model().objects.filter(pk__in=ids).values_list("pk", "username"))
+    fields = [f for f in instance._meta.fields if not f.primary_key]
+    changes = []
+    for position, row in enumerate(rows[:limit]):
+        before = rows[position + 1] if position + 1 < len(rows) else None
+        metadata = row.pgh_context.metadata if row.pgh_context else {}
+        differences = [
+            (f.verbose_name, getattr(before, f.attname), getattr(row, f.attname))
+            for f in fields
+            if before is not None and getattr(before, f.attname) != getattr(row, f.attname)
+        ]
+        changes.append(
+            {
+                "when": row.pgh_created_at,
+                "who": names.get(metadata.get("user"), ""),
+                "where": metadata.get("url", ""),
+                "label": row.pgh_label,
+                "differences": differences,
+            }
+        )
+    return changes

@@ -27,6 +27,16 @@ def _list(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
 
 
+def _seconds(name: str, default: float) -> float:
+    try:
+        value = float(os.environ.get(name, default))
+    except ValueError:
+        value = 0.0
+    if value > 0:
+        return value
+    raise ImproperlyConfigured(f"{name} is {os.environ[name]!r}; write a number of seconds above 0.")
+
+
 LAB_HOME = Path(os.environ.get("LAB_HOME", BASE_DIR / ".lab")).expanduser().resolve()
 LAB_DATA_ROOT = Path(os.environ.get("LAB_DATA_ROOT", LAB_HOME / "data"))
 LAB_RESULTS = Path(os.environ.get("LAB_RESULTS", LAB_HOME / "results"))
@@ -34,6 +44,18 @@ LAB_INGEST_URL = os.environ.get("LAB_INGEST_URL", "ws://127.0.0.1:8001")
 LAB_SIMULATED = _flag("LAB_SIMULATED")
 LAB_SECURE = _flag("LAB_SECURE")
 LAB_REDIS_URL = os.environ.get("LAB_REDIS_URL", "redis://127.0.0.1:6379/0")
+
+# A running job says every so often that it lives; silent for so long it is taken for lost; one that was sent to the
+# workers and neither runs nor waits in Redis after so long is sent again. Threads 0: the cores shared by the worker's jobs.
+LAB_JOB_HEARTBEAT = _seconds("LAB_JOB_HEARTBEAT", 5)
+LAB_JOB_STALE = _seconds("LAB_JOB_STALE", 60)
+LAB_JOB_RESEND = _seconds("LAB_JOB_RESEND", 10)
+LAB_SUPERVISE_PERIOD = _seconds("LAB_SUPERVISE_PERIOD", 2)
+LAB_JOB_THREADS = int(os.environ.get("LAB_JOB_THREADS", "0"))
+
+# Recording refuses to start below so many free bytes; a stopped recording waits so long (s) for a camera that is offline.
+LAB_DISK_RESERVE = int(os.environ.get("LAB_DISK_RESERVE", str(2 * 1024**3)))
+LAB_OFFLINE_GRACE = _seconds("LAB_OFFLINE_GRACE", 30)
 
 
 def _secret_key() -> str:

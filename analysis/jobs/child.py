@@ -1,0 +1,236 @@
+"""The process that computes: ``python -m analysis.jobs.child FOLDER``. It knows no Django, no Postgres and no Redis.
+
+``FOLDER/job.json`` says what to compute. Lines of JSON on the standard output tell the worker how it goes; whatever the
+computation prints goes to the standard error, and so to the job's log. It ends with ``FOLDER/output.json``, written last
+and moved into place, or with ``FOLDER/failure.json``. When the worker dies its end of the standard input closes, and the
+whole process group goes with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from analysis.jobs.inputfiles import check_and_hash
+from analysis.jobs.surroundings import surroundings
+from analysis.pipelines.base import InputFile, InputRecording, Output, PipelineError, Run
+
+FAILED = 3
+# So often at most a progress line is sent; a loop may call progress() a million times.
+PROGRESS_SECONDS = 0.1
+NICENESS = 5
+# When memory runs out, the kernel shall take the computation and not the database.
+OUT_OF_MEMORY_SCORE = 500
+
+
+class Voice:
+    """Speaks to the worker, one JSON object a line, from any thread."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._stream = os.fdopen(descriptor, "w", encoding="utf-8", buffering=1)
+        self._lock = threading.Lock()
+        self._last = 0.0
+
+    def say(self, **message: Any) -> None:
+        """Send one message."""
+        with self._lock:
+            self._stream.write(json.dumps(message) + "\n")
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Say how much of the work is done (0 to 1) and what is being done."""
+        now = time.monotonic()
+        if now - self._last >= PROGRESS_SECONDS or fraction >= 1:
+            self._last = now
+            self.say(progress=min(1.0, max(0.0, float(fraction))), message=str(message))
+
+    def log(self, text: str) -> None:
+        """Add a line to the job's log."""
+        self.say(log=str(text))
+
+
+def die_with_the_worker() -> None:
+    """Wait for the worker's end of the standard input to close, then end this process and all that it started."""
+    while os.read(0, 1024):
+        continue
+    os.killpg(0, signal.SIGKILL)
+
+
+def own_the_output() -> Voice:
+    """Keep the standard output for messages and let everything that prints print to the standard error."""
+    descriptor = os.dup(1)
+    os.dup2(2, 1)
+    return Voice(descriptor)
+
+
+def yield_to_live_work() -> None:
+    """Run at lower priority than live pictures, and be what the kernel ends first when memory runs out."""
+    os.nice(NICENESS)
+    try:
+        Path("/proc/self/oom_score_adj").write_text(str(OUT_OF_MEMORY_SCORE))
+    except OSError:
+        # Not Linux, or a container that does not allow it: the kernel's own choice stands.
+        return
+
+
+def file_below(folder: Path, name: str) -> Path:
+    """Return the path of a file that the run wrote below its folder; refuse any other."""
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()) or not path.is_file():
+        raise ValueError(f"The pipeline names the file {name!r}, which it did not write in its folder.")
+    return path
+
+
+def described(path: Path, name: str) -> dict[str, Any]:
+    """Return name, size and SHA-256 of a file."""
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"name": name, "size": path.stat().st_size, "sha256": digest}
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON so that the file is either whole on the disk or not there."""
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8") as stream:
+        json.dump(value, stream, allow_nan=False)
+        stream.flush()
+        os.fsync(stream.fileno())
+    part.replace(path)
+
+
+def store(output: Output, folder: Path, made: Path, log: Callable[[str], None]) -> dict[str, Any]:
+    """Write the figures and return the manifest: metrics, figures, artifacts and derived recordings with their hashes."""
+    figures = []
+    (folder / "figures").mkdir(exist_ok=True)
+    for number, figure in enumerate(output.figures, start=1):
+        name = f"figures/{number:02d}-{figure.name}.json"
+        value = figure.to_json()
+        text = value if isinstance(value, str) else json.dumps(value, allow_nan=False)
+        (folder / name).write_text(text, encoding="utf-8")
+        figures.append(
+            {"name": figure.name, "title": figure.title, "caption": figure.caption, "span": figure.span, "file": name}
+        )
+    recordings = []
+    for recording in output.recordings:
+        files = [described(file_below(made, name), name) for name in recording.files]
+        recordings.append(
+            {
+                "kind": recording.kind,
+                "format": recording.format,
+                "files": files,
+                "parameters": dict(recording.parameters),
+                "rate": recording.rate,
+                "channels": recording.channels,
+                "duration": recording.duration,
+            }
+        )
+    if recordings:
+        log(f"made {len(recordings)} recording(s)")
+    return {
+        "summary": output.summary,
+        "metrics": {
+            name: {
+                "value": plain(metric.value),
+                "unit": metric.unit,
+                "label": metric.label,
+                "definition": metric.definition,
+                "headline": metric.headline,
+            }
+            for name, metric in output.metrics.items()
+        },
+        "figures": figures,
+        "artifacts": [described(file_below(made, name), name) for name in output.artifacts],
+        "recordings": recordings,
+    }
+
+
+def plain(value: Any) -> Any:
+    """Return a number of NumPy's as Python's, and one that JSON cannot hold (nan, inf) as None."""
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):  # noqa: PLR0124
+        return None
+    return value
+
+
+def compute(spec: dict[str, Any], folder: Path, voice: Voice) -> dict[str, Any]:
+    """Check the inputs, run the pipeline and return the manifest."""
+    from analysis.pipelines import registry
+
+    voice.progress(0.0, "checking the input files")
+    hashes = check_and_hash(spec["recordings"], voice.progress)
+    voice.say(hashes=hashes)
+    pipeline = registry.get(spec["pipeline"])
+    recordings = tuple(
+        InputRecording(
+            id=recording["id"],
+            kind=recording["kind"],
+            format=recording["format"],
+            files=tuple(
+                InputFile(Path(f["path"]), f["size"], f["sha256"] or hashes.get(f["id"], ""), f["role"])
+                for f in recording["files"]
+            ),
+            parameters=recording["parameters"],
+            rate=recording["rate"],
+            start=recording["start"],
+            label=recording["label"],
+        )
+        for recording in spec["recordings"]
+    )
+    made = folder / "made"
+    made.mkdir(exist_ok=True)
+    run = Run(
+        recordings=recordings,
+        parameters=pipeline.parameters.model_validate(spec["parameters"]),
+        seed=spec["seed"],
+        folder=made,
+        progress=voice.progress,
+        log=voice.log,
+    )
+    began = time.perf_counter()
+    output = pipeline.run(run)
+    seconds = time.perf_counter() - began
+    voice.progress(1.0, "storing the result")
+    return {**store(output, folder, made, voice.log), "seconds": seconds}
+
+
+def main(folder: Path) -> int:
+    """Compute the job in ``folder``; return the exit status."""
+    voice = own_the_output()
+    threading.Thread(target=die_with_the_worker, name="worker's death", daemon=True).start()
+    yield_to_live_work()
+    voice.say(environment=surroundings())
+    try:
+        manifest = compute(json.loads((folder / "job.json").read_text()), folder, voice)
+    except PipelineError as error:
+        write_json(folder / "failure.json", {"error": str(error), "trace": ""})
+        return FAILED
+    except Exception as error:  # noqa: BLE001
+        # Whatever went wrong in the computation is the job's failure: it is told in the row and, in full, in the log.
+        told = sentence(error)
+        write_json(folder / "failure.json", {"error": told, "trace": traceback.format_exc()})
+        return FAILED
+    write_json(folder / "output.json", manifest)
+    return 0
+
+
+def sentence(error: Exception) -> str:
+    """Return what a person should read of an unexpected error: its type and message, or plain words for a full disk."""
+    import errno
+
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "The disk for results is full; free some space and run the job again."
+    if isinstance(error, MemoryError):
+        return f"The computation needs more memory than there is: {error}".rstrip(": ")
+    return f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(Path(sys.argv[1])))

@@ -1,0 +1,161 @@
+"""Every change of a job's state, as a compare-and-set on the row: who loses a race changes nothing.
+
+queued -> running -> succeeded | failed | cancelled; a lost worker or one that leaves makes it queued again. The attempt
+number is part of each condition of a running job, so that a worker which was taken for dead cannot speak for the job
+that somebody else computes by now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import F, TextField, Value
+from django.db.models.functions import Concat, Now, Right
+
+from analysis.jobs.models import Job, JobState
+
+LOG_CHARACTERS = 60_000
+MESSAGE_CHARACTERS = 500
+
+LOST = (
+    "The worker {worker} was lost while it computed ({lost} times in all): it was stopped hard, its machine went away, or"
+    " it ran out of memory. Look at the workers' logs, then queue the job again."
+)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to compute a job: it holds while the row is running with this attempt."""
+
+    job_id: UUID
+    attempt: int
+    worker: str
+
+    def rows(self) -> Any:
+        """Return the row if the claim still holds, as a queryset to update."""
+        return Job.objects.filter(pk=self.job_id, state=JobState.RUNNING, attempt=self.attempt)
+
+
+def appended(text: str) -> Right:
+    """Return the expression for the log with more text, bounded to its last characters."""
+    return Right(Concat("log", Value(text), output_field=TextField()), LOG_CHARACTERS)
+
+
+def claim(*, job_id: UUID | str, worker: str) -> Claim | None:
+    """Take a queued job to compute it; ``None`` when somebody else has it, or it ended meanwhile."""
+    attempt = Job.objects.filter(pk=job_id, state=JobState.QUEUED).values_list("attempt", flat=True).first()
+    if attempt is None:
+        return None
+    taken = Job.objects.filter(pk=job_id, state=JobState.QUEUED, attempt=attempt).update(
+        state=JobState.RUNNING,
+        attempt=attempt + 1,
+        heartbeat=Now(),
+        started=Now(),
+        worker=worker[:200],
+        progress=0,
+        message="starting",
+        log=appended(f"attempt {attempt + 1} on {worker}\n"),
+    )
+    return Claim(UUID(str(job_id)), attempt + 1, worker) if taken else None
+
+
+def beat(held: Claim, *, progress: float | None = None, message: str | None = None, log: str = "") -> bool | None:
+    """Say that the job lives and how it goes. Returns whether it shall be cancelled, or ``None`` when the claim is lost."""
+    values: dict[str, Any] = {"heartbeat": Now()}
+    if progress is not None:
+        values["progress"] = min(1.0, max(0.0, progress))
+    if message is not None:
+        values["message"] = message[:MESSAGE_CHARACTERS]
+    if log:
+        values["log"] = appended(log)
+    if not held.rows().update(**values):
+        return None
+    return held.rows().values_list("cancel_requested", flat=True).first()
+
+
+def keep_environment(held: Claim, environment: dict[str, Any]) -> None:
+    """Keep what the computation runs on, also for a job that fails."""
+    held.rows().update(environment=environment)
+
+
+def succeed(held: Claim, *, log: str = "") -> bool:
+    """End as succeeded; call it in the transaction that writes the result. False: the claim is lost, write nothing."""
+    return bool(
+        held.rows().update(
+            state=JobState.SUCCEEDED,
+            finished=Now(),
+            heartbeat=Now(),
+            progress=1,
+            message="",
+            error="",
+            log=appended(log),
+        )
+    )
+
+
+def fail(held: Claim, *, error: str, log: str = "") -> bool:
+    """End as failed with a sentence for a person."""
+    return bool(
+        held.rows().update(
+            state=JobState.FAILED, finished=Now(), heartbeat=Now(), message="", error=error, log=appended(log)
+        )
+    )
+
+
+def cancelled(held: Claim, *, log: str = "") -> bool:
+    """End as cancelled, after the computation was stopped."""
+    return bool(
+        held.rows().update(
+            state=JobState.CANCELLED, finished=Now(), heartbeat=Now(), message="", log=appended(log + "cancelled\n")
+        )
+    )
+
+
+def give_back(held: Claim, *, log: str = "") -> bool:
+    """Queue the job again because this worker leaves; it does not count as lost, and the sweep wakes another."""
+    return bool(
+        held.rows().update(
+            state=JobState.QUEUED, sent=None, progress=0, message="", log=appended(log + f"{held.worker} leaves\n")
+        )
+    )
+
+
+def cancel(*, job_id: UUID) -> bool:
+    """Ask for the end of a job: one that is queued ends now, one that runs when its worker has stopped it."""
+    queued = Job.objects.filter(pk=job_id, state=JobState.QUEUED)
+    if queued.update(
+        state=JobState.CANCELLED, cancel_requested=True, finished=Now(), message="", log=appended("cancelled\n")
+    ):
+        return True
+    return bool(Job.objects.filter(pk=job_id, state=JobState.RUNNING).update(cancel_requested=True))
+
+
+def reap() -> dict[str, int]:
+    """Take the jobs whose worker is silent away from it: queued again, or ended when that happened too often.
+
+    Returns how many were queued again, failed and cancelled.
+    """
+    counts = {"queued": 0, "failed": 0, "cancelled": 0}
+    silent = Job.objects.filter(state=JobState.RUNNING, heartbeat__lt=Now() - timedelta(seconds=settings.LAB_JOB_STALE))
+    for job in silent.only("id", "attempt", "worker", "lost", "max_attempts", "cancel_requested"):
+        # The row must be as it was seen: a worker that speaks again in this moment keeps its job.
+        rows = silent.filter(pk=job.pk, attempt=job.attempt)
+        lost = job.lost + 1
+        line = appended(f"{job.worker} was silent for {settings.LAB_JOB_STALE:g} s and is taken for lost\n")
+        if job.cancel_requested:
+            state: dict[str, Any] = {"state": JobState.CANCELLED, "finished": Now()}
+        elif lost >= job.max_attempts:
+            state = {
+                "state": JobState.FAILED,
+                "finished": Now(),
+                "error": LOST.format(worker=job.worker, lost=lost),
+            }
+        else:
+            state = {"state": JobState.QUEUED, "sent": None, "progress": 0}
+        if rows.update(**state, lost=F("lost") + 1, message="", log=line):
+            counts[str(state["state"].value)] += 1
+    return counts

@@ -1,0 +1,14 @@
+"""What Celery calls: a message with a job's id, for a worker of the job's queue."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from analysis.jobs import runner
+from analysis.jobs.wake import TASK
+
+
+@shared_task(name=TASK, ignore_result=True)
+def run_job(job_id: str) -> None:
+    """Compute a job, unless somebody else does or it has ended."""
+    runner.run(job_id)

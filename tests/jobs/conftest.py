@@ -1,0 +1,213 @@
+"""A laboratory with one recording, and real Celery workers that compute on it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from django.conf import settings as configured
+from django.contrib.auth import get_user_model
+from django.db import connection
+
+from analysis.jobs.models import Job, JobState
+from analysis.pipelines import registry
+from sessions.models import Membership, Project, Session
+from sessions.permissions import LABORATORY
+from sessions.services import register_recording
+
+ROOT = Path(__file__).resolve().parents[2]
+ENTRY_POINTS = """[labsite.pipelines]
+test.mean = tests.jobs.pipelines:Mean
+test.gate = tests.jobs.pipelines:Gate
+"""
+
+
+def until(condition: Callable[[], object], seconds: float = 30.0) -> object:
+    """Wait until a condition holds and return its value; fail after a deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.02)
+
+
+def ended(job: Job, seconds: float = 30.0) -> Job:
+    """Wait until a job has ended."""
+
+    def look() -> bool:
+        job.refresh_from_db()
+        return job.finished is not None
+
+    until(look, seconds)
+    return job
+
+
+def running(job: Job, seconds: float = 30.0) -> Job:
+    """Wait until a job runs."""
+
+    def look() -> bool:
+        job.refresh_from_db()
+        return job.state == JobState.RUNNING
+
+    until(look, seconds)
+    return job
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs (one that ended and was not waited for does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def fast(settings, pipelines_package, redis_flushed) -> None:
+    """Small pipelines, and a laboratory that loses patience within seconds."""
+    settings.LAB_JOB_HEARTBEAT = 0.25
+    settings.LAB_JOB_STALE = 2.0
+    settings.LAB_JOB_RESEND = 0.5
+
+
+@pytest.fixture
+def pipelines_package(tmp_path, monkeypatch) -> Iterator[Path]:
+    """Install the small pipelines as a laboratory would: in a package of its own with entry points."""
+    site = tmp_path / "site"
+    package = site / "ourlab_pipelines-1.0.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: ourlab-pipelines\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text(ENTRY_POINTS)
+    monkeypatch.syspath_prepend(str(site))
+    registry.all_pipelines.cache_clear()
+    yield site
+    registry.all_pipelines.cache_clear()
+
+
+@pytest.fixture
+def redis_flushed() -> None:
+    """No message of another test in Redis."""
+    import redis
+
+    with redis.Redis.from_url(configured.LAB_REDIS_URL) as client:
+        client.flushdb()
+
+
+@pytest.fixture
+def lab(db) -> SimpleNamespace:
+    """A project with a person of each role, and a session with one LFP recording of 1,000 samples."""
+    people = {name: get_user_model().objects.create_user(name, password="a long pass word") for name in (
+        "viewer", "experimenter", "manager", "outsider")}  # fmt: skip
+    people["administrator"] = get_user_model().objects.create_superuser("administrator", password="a long pass word")
+    project = Project.objects.create(name="Memory")
+    for role in ("viewer", "experimenter", "manager"):
+        Membership.objects.create(project=project, user=people[role], role=role)
+    session = Session.objects.create(
+        project=project,
+        title="run 1",
+        start=datetime(2026, 3, 2, 12, tzinfo=UTC),
+        end=datetime(2026, 3, 2, 13, tzinfo=UTC),
+    )
+    return SimpleNamespace(project=project, session=session, recording=record(session, "probe"), **people)
+
+
+def record(session: Session, name: str, samples: int = 1000):
+    """Register an LFP recording of ones."""
+    path = Path(configured.LAB_DATA_ROOT) / f"{name}.npz"
+    np.savez(path, lfp=np.ones((samples, 1), "f4"), rate=np.array(1000.0))
+    return register_recording(
+        by=LABORATORY,
+        session=session,
+        kind="lfp",
+        files=[{"root": "default", "path": path.name}],
+        name=name,
+    )
+
+
+class WorkerProcess:
+    """A real Celery worker on the test's database."""
+
+    def __init__(self, folder: Path, name: str, queues: str = "cpu,default", **environment: str) -> None:
+        self.name = f"{name}@test"
+        self._log = (folder / f"{name}.log").open("ab")
+        parameters = connection.get_connection_params()
+        database = "postgresql://{user}@/{dbname}?host={host}&port={port}".format(**{"port": 5432, **parameters})
+        self.process = subprocess.Popen(
+            [
+                sys.executable, "-m", "celery", "-A", "labsite.celery", "worker", "--pool", "threads", "-c", "2",
+                "-Q", queues, "-n", self.name, "--without-gossip", "--without-mingle", "-l", "INFO",
+            ],
+            cwd=ROOT,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            env={
+                **os.environ,
+                "LAB_DATABASE_URL": database,
+                "LAB_REDIS_URL": configured.LAB_REDIS_URL,
+                "LAB_DATA_ROOT": str(configured.LAB_DATA_ROOT),
+                "LAB_RESULTS": str(configured.LAB_RESULTS),
+                "LAB_JOB_HEARTBEAT": "0.25",
+                "LAB_JOB_STALE": "2",
+                "PYTHONPATH": str(folder / "site"),
+                **environment,
+            },
+        )  # fmt: skip
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the worker alone."""
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float = 20.0) -> int:
+        """Wait for its end."""
+        return self.process.wait(seconds)
+
+    def stop(self) -> None:
+        """End it, whatever state it is in."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+        self.process.wait(20)
+        self._log.close()
+
+
+@pytest.fixture
+def workers(transactional_db, tmp_path) -> Iterator[Callable[..., WorkerProcess]]:
+    """Start real workers: ``workers("one")``; all end with the test."""
+    started: list[WorkerProcess] = []
+
+    def start(name: str = "one", **options: str) -> WorkerProcess:
+        worker = WorkerProcess(tmp_path, name, **options)
+        started.append(worker)
+        return worker
+
+    yield start
+    for worker in started:
+        worker.stop()
+    for worker in started:
+        if os.environ.get("SHOW_WORKER_LOG"):
+            sys.stderr.write((tmp_path / f"{worker.name.partition('@')[0]}.log").read_text())
+
+
+@pytest.fixture
+def gate(tmp_path) -> Path:
+    """The folder of ``test.gate``."""
+    folder = tmp_path / "gate"
+    folder.mkdir()
+    return folder
+
+
+def pid_at(gate: Path, count: int = 1) -> int:
+    """Wait until a computation stands at the gate for the ``count``-th time; return its process id."""
+    until(lambda: len(list(gate.glob("started-*"))) >= count)
+    newest = max(gate.glob("started-*"), key=lambda path: path.stat().st_mtime_ns)
+    return int(until(newest.read_text))

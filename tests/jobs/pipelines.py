@@ -1,0 +1,105 @@
+"""Small real pipelines for the tests of jobs, offered by the entry points of a package that the tests install."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from analysis.figures.spec import Axis, Figure, Line, Panel
+from analysis.pipelines.base import (
+    DerivedRecording,
+    Input,
+    Metric,
+    Output,
+    Parameters,
+    Pipeline,
+    PipelineError,
+    Run,
+)
+
+
+class MeanParameters(Parameters):
+    """Of ``test.mean``."""
+
+    window: float = Field(
+        0.5,
+        gt=0,
+        le=10,
+        title="Window",
+        description="Samples of so long are averaged.",
+        json_schema_extra={"unit": "s"},
+    )
+    mode: Literal["mean", "median"] = Field("mean", description="How they are averaged.")
+    shifts: int = Field(10, ge=0, le=1000)
+    rectify: bool = False
+
+
+class Mean(Pipeline):
+    """Averages numbers in a .npy file; writes an artifact and a derived recording."""
+
+    name = "test.mean"
+    version = "1.0"
+    summary = "The mean of a recording in windows."
+    inputs = (Input(("lfp",), "numbers to average", 1, 2),)
+    parameters = MeanParameters
+
+    def run(self, run: Run) -> Output:
+        values = np.load(run.recordings[0].files[0].path)["lfp"].astype(float)
+        run.progress(0.5, "averaging")
+        run.log(f"{values.size} samples")
+        print("printed by the pipeline")  # noqa: T201
+        mean = float(np.abs(values).mean() if run.parameters.rectify else values.mean())
+        np.save(run.folder / "values.npy", values)
+        np.savez(run.folder / "smooth.npz", lfp=values.reshape(-1, 1).astype("f4"), rate=np.array(1000.0))
+        layers = (Line(np.arange(values.size, dtype=float), values, "data", "value"),)
+        figure = Figure("values", "Values", "Every value.", (Panel(Axis("sample"), Axis("value", "mV"), layers),))
+        return Output(
+            metrics={"mean": Metric(mean, "mV", "mean value", "of all samples", headline=True)},
+            figures=[figure],
+            artifacts=["values.npy"],
+            recordings=[DerivedRecording("lfp", "lfp-npz", ("smooth.npz",), {"unit": "mV"}, rate=1000.0, channels=1)],
+            summary=f"The mean is {mean:.2f} mV.",
+        )
+
+
+class GateParameters(Parameters):
+    """Of ``test.gate``."""
+
+    folder: str
+    fail: Literal["", "sentence", "exception", "memory", "segfault", "disk"] = ""
+    wait: bool = True
+
+
+class Gate(Pipeline):
+    """Says in a folder that it runs, and waits there for leave to go on: tests stop it wherever they like."""
+
+    name = "test.gate"
+    version = "1.0"
+    summary = "Waits for a file."
+    inputs = (Input(("lfp",), "not read"),)
+    parameters = GateParameters
+
+    def run(self, run: Run) -> Output:
+        folder = Path(run.parameters.folder)
+        (folder / f"started-{os.getpid()}").write_text(str(os.getpid()))
+        run.progress(0.25, "waiting at the gate")
+        while run.parameters.wait and not (folder / "go").exists():
+            time.sleep(0.02)
+        match run.parameters.fail:
+            case "sentence":
+                raise PipelineError("The recording has 3 units; decoding needs at least 5.")
+            case "exception":
+                raise ValueError("bin 7 is empty")
+            case "memory":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "segfault":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "disk":
+                raise OSError(28, "No space left on device")
+        return Output(metrics={"pid": Metric(os.getpid())})

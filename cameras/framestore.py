@@ -6,6 +6,7 @@ records are synced, pictures first; so whatever the moment of a crash, each reco
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 import zlib
@@ -56,6 +57,8 @@ class FrameStore:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             self._table = os.open(folder / TABLE, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            # One writer at a time, also across processes; the lock ends with the process, however that ends.
+            fcntl.flock(self._table, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._table_size = self._recover()
         except BaseException:
             self.close()

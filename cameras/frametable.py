@@ -44,6 +44,11 @@ DTYPE = np.dtype(
 )  # fmt: skip
 
 
+CSV_COLUMNS = (
+    "sequence", "captured_ns", "received_ns", "segment", "offset", "length", "width", "height", "after_gap", "crc32",
+)  # fmt: skip
+
+
 class TableError(ValueError):
     """A file that is no frame table, or one of another version; the message says what was found where."""
 

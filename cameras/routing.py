@@ -1,7 +1,7 @@
-"""Addresses of the websockets."""
+"""Addresses of the websockets of the web process; ingest has its own (cameras.ingest.application)."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-websocket_urlpatterns: list[URLPattern] = []
+from cameras.consumers import live
 
-ingest_urlpatterns: list[URLPattern] = []
+websocket_urlpatterns: list[URLPattern] = [path("ws/cameras/<slug:slug>/live/", live)]

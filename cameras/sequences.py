@@ -36,14 +36,18 @@ class SequenceSet:
 
     def discard(self, number: int) -> None:
         """Take one number out, if it is there."""
-        index = bisect_left(self._last, number)
-        if index == len(self._last) or self._first[index] > number:
+        self.discard_range(number, number)
+
+    def discard_range(self, first: int, last: int) -> None:
+        """Take ``first`` to ``last`` (both inclusive) out, those that are there."""
+        low = bisect_left(self._last, first)
+        high = bisect_right(self._first, last)
+        if low >= high:
             return
-        first, last = self._first[index], self._last[index]
-        left = [(first, number - 1)] if first < number else []
-        right = [(number + 1, last)] if number < last else []
-        self._first[index : index + 1] = [pair[0] for pair in left + right]
-        self._last[index : index + 1] = [pair[1] for pair in left + right]
+        kept = [(self._first[low], first - 1), (last + 1, self._last[high - 1])]
+        kept = [pair for pair in kept if pair[0] <= pair[1]]
+        self._first[low:high] = [pair[0] for pair in kept]
+        self._last[low:high] = [pair[1] for pair in kept]
 
     def __contains__(self, number: int) -> bool:
         index = bisect_left(self._last, number)

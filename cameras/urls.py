@@ -1,5 +1,22 @@
 """Addresses of the pages."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from cameras import views
+
+app_name = "cameras"
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", views.wall, name="home"),
+    path("wall/", views.wall, name="wall"),
+    path("cameras/", views.wall, name="cameras"),
+    path("cameras/recordings/<uuid:recording_id>/", views.recording, name="recording"),
+    path("cameras/recordings/<uuid:recording_id>/frames.csv", views.frames_csv, name="frames-csv"),
+    path("cameras/sessions/<uuid:session_id>/record/", views.session_record, name="session-record"),
+    path("cameras/sessions/<uuid:session_id>/stop/", views.session_stop, name="session-stop"),
+    path("cameras/<slug:slug>/", views.camera, name="camera"),
+    path("cameras/<slug:slug>/controls/", views.controls, name="controls"),
+    path("cameras/<slug:slug>/record/", views.record, name="record"),
+    path("cameras/<slug:slug>/stop/", views.stop, name="stop"),
+    path("cameras/<slug:slug>/snapshot.jpg", views.snapshot, name="snapshot"),
+]

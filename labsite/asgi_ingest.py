@@ -8,8 +8,8 @@ from django.core.asgi import get_asgi_application
 
 get_asgi_application()
 
-from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.routing import ProtocolTypeRouter
 
-from cameras.routing import ingest_urlpatterns
+from cameras.ingest.application import ingest_socket, lifespan
 
-application = ProtocolTypeRouter({"websocket": URLRouter(ingest_urlpatterns)})
+application = ProtocolTypeRouter({"websocket": ingest_socket, "lifespan": lifespan})

@@ -170,7 +170,12 @@ class Capture:
             if small is not None:
                 preview = (
                     FrameHeader(
-                        sequence, captured, self.settings.preview_width, preview_height, CODEC_JPEG, FLAG_KEY | FLAG_PREVIEW
+                        sequence,
+                        captured,
+                        self.settings.preview_width,
+                        preview_height,
+                        CODEC_JPEG,
+                        FLAG_KEY | FLAG_PREVIEW,
                     ),
                     small,
                 )

@@ -39,18 +39,31 @@ class ConfigError(Exception):
 def arguments(argv: list[str] | None = None) -> list[CameraSettings]:
     """Return the cameras that the command line names; ConfigError says what is wrong with it."""
     parser = argparse.ArgumentParser(
-        prog="python -m cameras.agent", description="Takes pictures on a behaviour box and sends them to the laboratory's server."
+        prog="python -m cameras.agent",
+        description="Takes pictures on a behaviour box and sends them to the laboratory's server.",
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with one or more cameras")
     parser.add_argument("--url", help="ws://host:port/ws/cameras/<slug>/ingest/")
-    parser.add_argument("--token-file", type=Path, metavar="FILE", help="file that holds the camera's token (or LAB_CAMERA_TOKEN)")
+    parser.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="file that holds the camera's token (or LAB_CAMERA_TOKEN)"
+    )
     parser.add_argument("--source", help="sim:, sim:PATH.npz, file:PATH, usb:0, rtsp://..., http://...")
     parser.add_argument("--fps", type=float, help="pictures a second (the source's own when left out)")
     parser.add_argument("--size", help="WIDTHxHEIGHT in pixels, such as 640x480")
     parser.add_argument("--quality", type=int, default=80, help="JPEG quality, 1 to 100 (80)")
-    parser.add_argument("--preview-width", type=int, default=320, help="width of the small pictures of the wall, px (320)")
-    parser.add_argument("--spool", type=Path, default=Path("agent-spool"), metavar="DIR", help="where frames wait that are not stored yet")
-    parser.add_argument("--memory-mb", type=float, default=64, help="memory for frames that are not stored yet, MB (64)")
+    parser.add_argument(
+        "--preview-width", type=int, default=320, help="width of the small pictures of the wall, px (320)"
+    )
+    parser.add_argument(
+        "--spool",
+        type=Path,
+        default=Path("agent-spool"),
+        metavar="DIR",
+        help="where frames wait that are not stored yet",
+    )
+    parser.add_argument(
+        "--memory-mb", type=float, default=64, help="memory for frames that are not stored yet, MB (64)"
+    )
     parser.add_argument("--spool-gb", type=float, default=20, help="disk for frames that are not stored yet, GB (20)")
     options = parser.parse_args(argv)
     if options.config:
@@ -112,7 +125,9 @@ def _camera(given: dict[str, Any], where: str, server: str, spool: Path, base: P
         raise ConfigError(f"{where}: url {url!r} is not of the form ws://host:port/ws/cameras/<slug>/ingest/.")
     source = given.get("source")
     if not source:
-        raise ConfigError(f"{where}: source is missing; write sim:, file:PATH, usb:0, or an rtsp:// or http:// address.")
+        raise ConfigError(
+            f"{where}: source is missing; write sim:, file:PATH, usb:0, or an rtsp:// or http:// address."
+        )
     fps = _number(given, "fps", where, low=0.1, high=1000)
     quality = _number(given, "quality", where, low=1, high=100)
     preview = _number(given, "preview_width", where, low=32, high=1280)

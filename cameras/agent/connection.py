@@ -91,13 +91,19 @@ class CameraAgent:
                         delay = wait = FIRST_DELAY
             except ConnectionClosed as closed:
                 code, reason = (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "connection lost")
-                log.warning("%s: the server closed the connection: %s (%s)", self.settings.slug, reason or "no reason", code)
+                log.warning(
+                    "%s: the server closed the connection: %s (%s)", self.settings.slug, reason or "no reason", code
+                )
                 if code == REFUSED and not welcome:
                     raise Refused(reason) from closed
                 wait = LONGEST_DELAY if code in {REFUSED, REPLACED} else delay
                 welcome = welcome or code != REFUSED
             except (OSError, TimeoutError, InvalidHandshake) as error:
-                what = f"HTTP {error.response.status_code}" if isinstance(error, InvalidStatus) else str(error) or "timed out"
+                what = (
+                    f"HTTP {error.response.status_code}"
+                    if isinstance(error, InvalidStatus)
+                    else str(error) or "timed out"
+                )
                 log.warning("%s: cannot reach %s: %s", self.settings.slug, self.settings.url, what)
             if self._done():
                 return
@@ -153,7 +159,9 @@ class CameraAgent:
             if kind == "time":
                 answer = {"type": "time", "server_ns": message["server_ns"], "agent_ns": arrived}
                 await socket.send(json.dumps({**answer, "sent_ns": time.time_ns()}))
-                self._clock = {name: message[name] for name in ("offset_ms", "drift_ppm") if message.get(name) is not None}
+                self._clock = {
+                    name: message[name] for name in ("offset_ms", "drift_ppm") if message.get(name) is not None
+                }
             else:
                 self._obey(kind, message)
 
@@ -173,7 +181,12 @@ class CameraAgent:
         elif kind == "resend":
             self.outbox.resend(recording)
         elif kind == "unknown":
-            log.error("%s: the server knows no recording %s; its frames stay in %s", self.settings.slug, recording, self.outbox.root)
+            log.error(
+                "%s: the server knows no recording %s; its frames stay in %s",
+                self.settings.slug,
+                recording,
+                self.outbox.root,
+            )
             self.outbox.refuse(recording)
         self._wake.set()
 

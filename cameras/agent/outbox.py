@@ -58,7 +58,9 @@ class Held:
 class Outbox:
     """The messages of one camera; ``wake`` is called (from any thread) when there is something to send."""
 
-    def __init__(self, root: Path, *, memory_bytes: int, spool_bytes: int, spool_after: float, wake: Callable[[], None]):
+    def __init__(
+        self, root: Path, *, memory_bytes: int, spool_bytes: int, spool_after: float, wake: Callable[[], None]
+    ):
         self.root = root
         self.memory_limit = memory_bytes
         self.spool_limit = spool_bytes
@@ -103,7 +105,12 @@ class Outbox:
             return
         if self._gap:
             header = FrameHeader(
-                header.sequence, header.captured_ns, header.width, header.height, header.codec, header.flags | FLAG_AFTER_GAP
+                header.sequence,
+                header.captured_ns,
+                header.width,
+                header.height,
+                header.codec,
+                header.flags | FLAG_AFTER_GAP,
             )
             self._gap = False
         message = encode(header, picture)
@@ -249,6 +256,9 @@ class Outbox:
                 if held.last is None:
                     held.last = last
                 held.stopped_sent = False
+                # Said at once: frames of a later number are not of this recording.
+                said = {"type": "stopping", "recording": recording, "first": held.first, "last": held.last}
+                self._texts.append(json.dumps(said))
             if self._active is held:
                 self._active = None
         self._wake()
@@ -265,7 +275,11 @@ class Outbox:
                     self.memory_bytes -= len(frame.message)
                 if held.spool is not None:
                     held.spool.forget(number)
-            if held.last is not None and not held.frames and (everything or held.last <= sequence or held.last < held.first):
+            if (
+                held.last is not None
+                and not held.frames
+                and (everything or held.last <= sequence or held.last < held.first)
+            ):
                 del self._held[recording]
                 if held.spool is not None:
                     self._finished.append(held.spool)
@@ -399,5 +413,3 @@ class Outbox:
         """Whether everything that was recorded is stored by the server."""
         with self._lock:
             return not any(held.frames for held in self._held.values())
-
-

@@ -78,7 +78,9 @@ def load_trajectory(path: Path, *, loop: str = "bounce", phase: float = 0.0, sta
         time, x, y = (np.asarray(data[name], float).ravel() for name in ("time", "x", "y"))
         if not len(time) == len(x) == len(y) or len(time) < 2:
             raise ValueError(f"{path}: time, x and y have {len(time)}, {len(x)} and {len(y)} values")
-        if not (np.isfinite(time).all() and np.isfinite(x).all() and np.isfinite(y).all() and (np.diff(time) > 0).all()):
+        if not (
+            np.isfinite(time).all() and np.isfinite(x).all() and np.isfinite(y).all() and (np.diff(time) > 0).all()
+        ):
             raise ValueError(f"{path}: time must rise, and time, x and y must be finite")
         heading = np.asarray(data["heading"], float).ravel() if "heading" in data else _heading(x, y)
         if "arena" in data:
@@ -177,9 +179,7 @@ class Camera:
             cv2.ellipse(floor, middle, axes, 0, 0, 360, 255, -1, cv2.LINE_AA)
         else:
             corner, other = (round(left), round(top)), (round(right), round(bottom))
-            cv2.rectangle(
-                picture, (corner[0] - 6, corner[1] - 6), (other[0] + 6, other[1] + 6), 74, -1, cv2.LINE_AA
-            )
+            cv2.rectangle(picture, (corner[0] - 6, corner[1] - 6), (other[0] + 6, other[1] + 6), 74, -1, cv2.LINE_AA)
             cv2.rectangle(floor, corner, other, 255, -1, cv2.LINE_AA)
         texture = cv2.GaussianBlur(rng.normal(0, 26, picture.shape).astype(np.float32), (0, 0), 2.5) + 1.0
         grid_y, grid_x = np.mgrid[0 : self.height, 0 : self.width].astype(np.float32)
@@ -230,13 +230,13 @@ class Camera:
             step = 0.35 * back + 0.65 * drag + sway * index / _TAIL_POINTS
             points.append(points[-1] + step / max(np.linalg.norm(step), 1e-6) * length * 0.095)
         line = (np.array(points) * _ONE).round().astype(np.int32).reshape(-1, 1, 2)
-        cv2.polylines(part, [line[: _TAIL_POINTS // 2 + 1]], False, 74, max(2, round(length * 0.035)), cv2.LINE_AA, _SHIFT)
+        cv2.polylines(
+            part, [line[: _TAIL_POINTS // 2 + 1]], False, 74, max(2, round(length * 0.035)), cv2.LINE_AA, _SHIFT
+        )
         cv2.polylines(part, [line], False, 82, max(1, round(length * 0.02)), cv2.LINE_AA, _SHIFT)
 
 
-def _ellipse(
-    picture: np.ndarray, center: np.ndarray, axes: tuple[float, float], angle: float, shade: int
-) -> None:
+def _ellipse(picture: np.ndarray, center: np.ndarray, axes: tuple[float, float], angle: float, shade: int) -> None:
     middle = (round(float(center[0]) * _ONE), round(float(center[1]) * _ONE))
     size = (max(_ONE, round(axes[0] * _ONE)), max(_ONE, round(axes[1] * _ONE)))
     cv2.ellipse(picture, middle, size, float(np.degrees(angle)), 0, 360, shade, -1, cv2.LINE_AA, _SHIFT)

@@ -1,5 +1,16 @@
 """REST addresses below /api/v1/."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, include, path
+from rest_framework.routers import SimpleRouter
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from cameras.api.views import CameraRecordingViewSet, CameraViewSet, RecordView, StopView
+
+router = SimpleRouter()
+router.register("cameras", CameraViewSet, basename="camera")
+router.register("camera-recordings", CameraRecordingViewSet, basename="camera-recording")
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("sessions/<uuid:session_id>/record/", RecordView.as_view(), name="session-record"),
+    path("sessions/<uuid:session_id>/stop/", StopView.as_view(), name="session-stop"),
+    path("", include(router.urls)),
+]

@@ -1,0 +1,97 @@
+"""Bodies of the REST calls about cameras."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from cameras.models import Camera, CameraRecording
+from sessions.api.fields import StrictFields
+from sessions.models import Rig
+from sessions.permissions import visible
+
+
+class RigField(serializers.RelatedField):
+    """A rig by its id or its name, among those that the user may see."""
+
+    default_error_messages = {"missing": "There is no rig {value!r} here."}
+
+    def get_queryset(self) -> Any:
+        return visible(self.context["request"].user, Rig.objects.select_related("project"))
+
+    def to_internal_value(self, data: Any) -> Rig:
+        text = str(data).strip()
+        found = [rig for rig in self.get_queryset() if text in {str(rig.pk), rig.name}]
+        if len(found) != 1:
+            self.fail("missing", value=text[:60])
+        return found[0]
+
+    def to_representation(self, value: Rig) -> str:
+        return value.name
+
+
+class CameraSerializer(StrictFields, serializers.ModelSerializer):
+    """A camera with what it does now."""
+
+    rig = RigField()
+    state = serializers.SerializerMethodField()
+    recording = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Camera
+        fields = ("id", "slug", "name", "rig", "enabled", "simulated", "created", "state", "recording")
+        read_only_fields = ("id", "simulated", "created")
+
+    @extend_schema_field(OpenApiTypes.OBJECT)
+    def get_state(self, camera: Camera) -> dict[str, Any]:
+        return self.context["states"].get(camera.slug, {})
+
+    @extend_schema_field(OpenApiTypes.UUID)
+    def get_recording(self, camera: Camera) -> str | None:
+        running = getattr(camera, "running", [])
+        return str(running[0].pk) if running else None
+
+
+class NewCameraSerializer(StrictFields, serializers.Serializer):
+    """``{"slug", "name", "rig"}``."""
+
+    slug = serializers.CharField(max_length=50)
+    name = serializers.CharField(max_length=100)
+    rig = RigField()
+
+
+class CameraChangeSerializer(StrictFields, serializers.Serializer):
+    """What may be changed of a camera."""
+
+    name = serializers.CharField(max_length=100, required=False)
+    rig = RigField(required=False)
+    enabled = serializers.BooleanField(required=False)
+
+
+class CameraWithTokenSerializer(CameraSerializer):
+    """A new camera: its token is in this reply and nowhere else."""
+
+    token = serializers.SerializerMethodField()
+
+    class Meta(CameraSerializer.Meta):
+        fields = (*CameraSerializer.Meta.fields, "token")
+
+    def get_token(self, camera: Camera) -> str:
+        return self.context["token"]
+
+
+class CameraRecordingSerializer(serializers.ModelSerializer):
+    """One camera's recording."""
+
+    camera = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+
+    class Meta:
+        model = CameraRecording
+        fields = (
+            "id", "camera", "session", "recording", "state", "message", "started", "stopped", "finished", "frames", "lost",
+            "bytes", "first_sequence", "last_sequence", "offset_ms", "drift_ppm", "proxy", "proxy_message",
+        )  # fmt: skip
+        read_only_fields = fields

@@ -1,0 +1,140 @@
+"""REST of cameras and their recordings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from cameras import selectors, services
+from cameras.api.serializers import (
+    CameraChangeSerializer,
+    CameraRecordingSerializer,
+    CameraSerializer,
+    CameraWithTokenSerializer,
+    NewCameraSerializer,
+)
+from cameras.models import Camera
+from sessions.api.base import ReadViewSet
+from sessions.models import Session
+from sessions.permissions import visible
+
+
+class CameraViewSet(ReadViewSet):
+    """The laboratory's cameras; addressed by slug."""
+
+    queryset = Camera.objects.none()
+    serializer_class = CameraSerializer
+    lookup_field = "slug"
+    ordering_fields = ("slug", "name", "created")
+
+    def get_queryset(self) -> QuerySet[Camera]:
+        return selectors.visible_cameras(self.request.user)
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """The states of all cameras are read in one go."""
+        return {**super().get_serializer_context(), "states": _States()}
+
+    @extend_schema(request=NewCameraSerializer, responses={201: CameraWithTokenSerializer})
+    def create(self, request: Request) -> Response:
+        """Add a camera; the reply has its agent's token, this once."""
+        body = NewCameraSerializer(data=request.data, context=self.get_serializer_context())
+        body.is_valid(raise_exception=True)
+        camera, token = services.create_camera(by=request.user, **body.validated_data)
+        return Response(self._with_token(camera, token), status=201)
+
+    @extend_schema(request=CameraChangeSerializer, responses=CameraSerializer)
+    def partial_update(self, request: Request, slug: str) -> Response:
+        """Change a camera's name, rig, or whether it is switched on."""
+        camera = self.get_object()
+        body = CameraChangeSerializer(data=request.data, context=self.get_serializer_context())
+        body.is_valid(raise_exception=True)
+        services.update_camera(by=request.user, camera=camera, **body.validated_data)
+        return self.reply(camera)
+
+    @extend_schema(request=None, responses=CameraWithTokenSerializer)
+    @action(detail=True, methods=["post"], url_path="token")
+    def token(self, request: Request, slug: str) -> Response:
+        """Give the camera a new token; the agent with the old one is refused."""
+        camera = self.get_object()
+        return Response(self._with_token(camera, services.rotate_token(by=request.user, camera=camera)))
+
+    @extend_schema(request=None, responses={201: CameraRecordingSerializer})
+    @action(detail=True, methods=["post"], url_path="record")
+    def record(self, request: Request, slug: str) -> Response:
+        """Record this camera for the session that runs on its rig."""
+        camera = self.get_object()
+        recording = services.start_camera_recording(
+            camera=camera, session=selectors.session_to_record(camera), by=request.user
+        )
+        return Response(CameraRecordingSerializer(recording).data, status=201)
+
+    @extend_schema(request=None, responses=CameraRecordingSerializer)
+    @action(detail=True, methods=["post"], url_path="stop")
+    def stop(self, request: Request, slug: str) -> Response:
+        """Stop what this camera records."""
+        recording = services.stop_camera_recording(camera=self.get_object(), by=request.user)
+        return Response(CameraRecordingSerializer(recording).data)
+
+    def _with_token(self, camera: Camera, token: str) -> dict[str, Any]:
+        camera = self.get_queryset().get(pk=camera.pk)
+        return CameraWithTokenSerializer(camera, context={**self.get_serializer_context(), "token": token}).data
+
+
+class _States:
+    """The states of cameras, read when the first is asked for, all at once."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, dict[str, Any]] | None = None
+
+    def get(self, slug: str, default: dict[str, Any]) -> dict[str, Any]:
+        if self._found is None:
+            self._found = selectors.states(Camera.objects.values_list("slug", flat=True))
+        return self._found.get(slug, default)
+
+
+class _Recorded(serializers.Serializer):
+    """What was started or stopped."""
+
+    recordings = CameraRecordingSerializer(many=True)
+
+
+class RecordView(APIView):
+    """Start all cameras of a session's rig."""
+
+    @extend_schema(request=None, responses={201: _Recorded})
+    def post(self, request: Request, session_id: Any) -> Response:
+        session = _session(request.user, session_id)
+        started = services.start_recording(session=session, by=request.user)
+        return Response({"recordings": CameraRecordingSerializer(started, many=True).data}, status=201)
+
+
+class StopView(APIView):
+    """Stop all cameras of a session's rig."""
+
+    @extend_schema(request=None, responses=_Recorded)
+    def post(self, request: Request, session_id: Any) -> Response:
+        stopped = services.stop_recording(session=_session(request.user, session_id), by=request.user)
+        return Response({"recordings": CameraRecordingSerializer(stopped, many=True).data})
+
+
+class CameraRecordingViewSet(viewsets.ReadOnlyModelViewSet):
+    """What cameras record and have recorded."""
+
+    serializer_class = CameraRecordingSerializer
+    filterset_fields = ("camera__slug", "session", "recording", "state", "proxy")
+    ordering_fields = ("started", "frames", "lost")
+
+    def get_queryset(self) -> QuerySet[Any]:
+        return selectors.visible_recordings(self.request.user)
+
+
+def _session(user: Any, session_id: Any) -> Session:
+    return get_object_or_404(visible(user, Session.objects.select_related("project", "rig__project")), pk=session_id)

@@ -1,0 +1,120 @@
+"""The live socket, as a plain ASGI application: ``ws/cameras/<slug>/live/?rendition=main|preview&credit=2``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from typing import Any
+from urllib.parse import parse_qs
+
+from channels.db import database_sync_to_async
+from django.contrib.auth import get_user_model
+from django.db.models import Q
+from django.utils import timezone
+
+from cameras.models import Camera
+from cameras.relay.hub import hub
+from cameras.relay.protocol import EXTENSION
+from cameras.relay.viewers import DirectViewer, PlainViewer
+from sessions.permissions import can
+from sessions.models import ApiToken
+
+log = logging.getLogger(__name__)
+
+RENDITIONS = ("main", "preview")
+DEFAULT_CREDIT, MOST_CREDIT = 2, 8
+# How often an open socket's right to be open is looked at again: a revoked token ends within 5 s.
+RECHECK_PERIOD = 3.0
+
+UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, BAD_REQUEST = 4401, 4403, 4404, 4400
+
+
+class BadQuery(ValueError):
+    """The address asks for something that there is not."""
+
+
+def parse_query(query: bytes) -> tuple[str, int]:
+    """Return (rendition, credit) of a query string; BadQuery names the wrong parameter."""
+    given = {name: values[-1] for name, values in parse_qs(query.decode("latin-1"), keep_blank_values=True).items()}
+    rendition = given.get("rendition", "main")
+    if rendition not in RENDITIONS:
+        raise BadQuery(f"rendition is {rendition[:40]!r}, must be main or preview.")
+    text = given.get("credit", str(DEFAULT_CREDIT))
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9] or "0") <= MOST_CREDIT:
+        raise BadQuery(f"credit is {text[:40]!r}, must be a number from 1 to {MOST_CREDIT}.")
+    return rendition, int(text)
+
+
+def current(token: ApiToken) -> bool:
+    """Return whether a token that was valid when the socket opened still is."""
+    alive = Q(expires__isnull=True) | Q(expires__gt=timezone.now())
+    return ApiToken.objects.filter(alive, pk=token.pk, revoked__isnull=True).exists()
+
+
+def _may_watch(user: Any, token: Any, slug: str) -> int:
+    """Return 0 when this user may watch this camera now, else the close code."""
+    if user is None or not user.is_authenticated:
+        return UNAUTHENTICATED
+    if token is not None and not current(token):
+        return UNAUTHENTICATED
+    fresh = get_user_model().objects.filter(pk=user.pk, is_active=True).first()
+    if fresh is None:
+        return UNAUTHENTICATED
+    camera = Camera.objects.select_related("rig__project").filter(slug=slug).first()
+    # To somebody without a role in its project the camera does not exist.
+    return 0 if camera is not None and can(fresh, "view", camera) else NOT_FOUND
+
+
+_REASONS = {
+    UNAUTHENTICATED: "Log in, or send a valid token, to see cameras.",
+    FORBIDDEN: "You may not see this camera.",
+    NOT_FOUND: "There is no such camera for you.",
+}
+
+
+async def live(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Serve one viewer."""
+    slug = scope["url_route"]["kwargs"]["slug"]
+    if (await receive())["type"] != "websocket.connect":
+        return
+    await send({"type": "websocket.accept"})
+    user, token = scope.get("user"), scope.get("token")
+    try:
+        rendition, credit = parse_query(scope.get("query_string", b""))
+    except BadQuery as error:
+        await send({"type": "websocket.close", "code": BAD_REQUEST, "reason": str(error)})
+        return
+    may_watch = database_sync_to_async(_may_watch)
+    if code := await may_watch(user, token, slug):
+        await send({"type": "websocket.close", "code": code, "reason": _REASONS[code]})
+        return
+    socket = scope.get("extensions", {}).get(EXTENSION)
+    viewer = DirectViewer(socket, credit) if socket is not None else PlainViewer(send, credit)
+    viewers = hub()
+    topic = viewers.join(slug, rendition, viewer)
+    viewer.topic = topic
+
+    async def recheck() -> None:
+        while True:
+            await asyncio.sleep(RECHECK_PERIOD)
+            if code := await may_watch(user, token, slug):
+                await send({"type": "websocket.close", "code": code, "reason": _REASONS[code]})
+                return
+
+    checking = asyncio.ensure_future(recheck())
+    try:
+        while (message := await receive())["type"] != "websocket.disconnect":
+            text = message.get("text")
+            if text == "ack":
+                viewer.ack()
+            elif text is not None and text.startswith('{"type":"time"'):
+                with contextlib.suppress(ValueError):
+                    asked = json.loads(text)
+                    await send({"type": "websocket.send", "text": json.dumps({**asked, "server_ns": time.time_ns()})})
+    finally:
+        viewers.leave(topic, viewer)
+        viewer.close()
+        checking.cancel()

@@ -1,0 +1,168 @@
+"""One recording of one connected camera: which frames belong to it, which are on the disk, what the agent still owes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from cameras.ingest.recorder import Recorder
+from cameras.sequences import SequenceSet
+from cameras.wire import FrameHeader
+
+Send = Callable[[dict[str, Any]], None]
+
+
+class Track:
+    """Follows a recording from ``record`` to the last ``stored``; lives in the event loop.
+
+    ``stored`` is said up to the highest number on the disk, or up to just before the first frame that the agent announced
+    as still to come (``pending``): what the agent forgets after it, is on the disk.
+    """
+
+    def __init__(
+        self, recording: UUID, folder: Path, send: Send, *, order: str, started: float, on_change: Callable[[], None]
+    ):
+        self.recording = recording
+        self.started = started
+        self.order = order
+        self.first: int | None = None
+        self.last: int | None = None
+        self.speaks = False
+        self.stopped: dict[str, Any] | None = None
+        self.stop_told = 0.0
+        self.heard = time.monotonic()
+        self.highest_seen = -1
+        self.agent_lost = 0
+        self.after_gaps = 0
+        self._send = send
+        self._on_change = on_change
+        self._awaited = SequenceSet()
+        self._highest = -1
+        self._in_flight = 0
+        self._resend = False
+        self.recorder = Recorder(
+            folder, recording, on_open=self._opened, on_stored=self._stored, on_trouble=self._troubled
+        )
+
+    # ---- orders
+
+    def _opened(self) -> None:
+        store = self.recorder.store
+        assert store is not None
+        if store.stored:
+            self._highest = store.stored.highest
+            self.first = store.stored.lowest if self.first is None else min(self.first, store.stored.lowest)
+        for first, last in store.stored:
+            self._awaited.discard_range(first, last)
+        self._tell_order()
+        if self._resend:
+            self._resend = False
+            self._send({"type": "resend", "recording": str(self.recording)})
+        self._on_change()
+
+    def _tell_order(self) -> None:
+        if not self.recorder.is_open:
+            return
+        if self.order == "stopping":
+            self.stop_told = time.monotonic()
+            self._send({"type": "stop", "recording": str(self.recording)})
+            if not self.speaks and self.last is None and self.highest_seen >= 0:
+                # An agent that never answers orders records up to the order to stop.
+                self.last = self.highest_seen
+            self._tell_stored()
+        else:
+            self._send({"type": "record", "recording": str(self.recording), "stored": max(0, self.stored_up_to())})
+
+    def stop(self) -> None:
+        """The order to stop was given."""
+        if self.order != "stopping":
+            self.order = "stopping"
+            self.heard = time.monotonic()
+            self._tell_order()
+
+    # ---- what the agent says
+
+    def said(self, message: dict[str, Any], *, late: bool = False) -> None:
+        """Take what the agent says of this recording (checked by the caller); ``late``: its frames may have been missed."""
+        self.heard = time.monotonic()
+        self.speaks = True
+        first = message.get("first")
+        if isinstance(first, int):
+            self.first = first if self.first is None else min(self.first, first)
+        kind = message["type"]
+        if kind == "pending":
+            for low, high in message.get("ranges", []):
+                self._awaited.add_range(low, high)
+            if self.recorder.store is not None:
+                for low, high in self.recorder.store.stored:
+                    self._awaited.discard_range(low, high)
+            self.stopped = None
+            self._tell_stored()
+        if kind in {"stopping", "stopped"} and isinstance(message.get("last"), int):
+            self.last = message["last"]
+        if kind == "stopped":
+            self.stopped = message
+            self.agent_lost = int(message.get("lost") or 0)
+            # It has sent all that it has; what it announced and did not send it has lost.
+            self._awaited = SequenceSet()
+            self.recorder.hurry()
+            self._on_change()
+        if late:
+            if self.recorder.is_open:
+                self._send({"type": "resend", "recording": str(self.recording)})
+            else:
+                self._resend = True
+
+    def takes(self, sequence: int) -> bool:
+        """Return whether a frame of this number belongs to the recording."""
+        if self.first is None:
+            if self.order != "recording" or not self.recorder.is_open:
+                return False
+            self.first = sequence
+        return sequence >= self.first and (self.last is None or sequence <= self.last)
+
+    def add(self, header: FrameHeader, picture: memoryview) -> None:
+        """Record a frame."""
+        self.heard = time.monotonic()
+        self.highest_seen = max(self.highest_seen, header.sequence)
+        if header.after_gap:
+            self.after_gaps += 1
+        if self.recorder.add(header, picture):
+            self._in_flight += 1
+
+    # ---- what the recorder says
+
+    def _stored(self, sequences: list[int]) -> None:
+        self._in_flight = max(0, self._in_flight - len(sequences))
+        for sequence in sequences:
+            self._awaited.discard(sequence)
+        self._highest = max(self._highest, *sequences)
+        self._tell_stored()
+        if self.stopped is not None:
+            self._on_change()
+
+    def _troubled(self, text: str) -> None:
+        if text:
+            self._in_flight = 0
+            self.stopped = None
+        else:
+            self._send({"type": "resend", "recording": str(self.recording)})
+        self._on_change()
+
+    def stored_up_to(self) -> int:
+        """Return the number up to which everything that the agent has announced is on the disk (-1: nothing)."""
+        if self._awaited:
+            return min(self._highest, self._awaited.lowest - 1)
+        return self._highest
+
+    def _tell_stored(self) -> None:
+        if self.recorder.is_open and self._highest >= 0:
+            self._send({"type": "stored", "recording": str(self.recording), "sequence": max(0, self.stored_up_to())})
+
+    @property
+    def complete(self) -> bool:
+        """Whether the agent has said its last word and all of it is on the disk."""
+        return self.recorder.is_open and self.stopped is not None and not self._in_flight and not self.recorder.trouble

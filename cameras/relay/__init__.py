@@ -1,0 +1,1 @@
+"""Live pictures to browsers: one subscription per camera and process, one newest frame for all its viewers."""

@@ -1,0 +1,124 @@
+"""uvicorn's websocket protocol, with a short way for live frames.
+
+What a server sends over a websocket is not masked, so a frame is the same bytes for every viewer: it is encoded once, and
+each viewer's transport gets the same object. The viewer's ``ack`` comes back without a queue and a task switch. All else
+(the handshake, pings, closing, other messages) stays uvicorn's.
+
+Run uvicorn with ``--ws cameras.relay.protocol:FrameWebSocketProtocol``. With any other websocket implementation the relay
+works as well, at a higher cost.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from cameras.wire import MAX_MESSAGE
+
+EXTENSION = "labsite.frames"
+# What a viewer says is an ack or a small question.
+_LONGEST_FROM_VIEWER = 4096
+_ACK = b"ack"
+
+
+def encoded_binary(payload: bytes) -> bytes:
+    """Return one unmasked binary websocket message (RFC 6455, 5.2) in a single frame."""
+    size = len(payload)
+    if size < 126:
+        return bytes((0x82, size)) + payload
+    if size < 1 << 16:
+        return struct.pack("!BBH", 0x82, 126, size) + payload
+    return struct.pack("!BBQ", 0x82, 127, size) + payload
+
+
+def encoded_text(payload: bytes) -> bytes:
+    """Return one unmasked text websocket message in a single frame."""
+    return b"\x81" + encoded_binary(payload)[1:]
+
+
+class FrameWebSocketProtocol(WebSocketsSansIOProtocol):
+    """Offers itself to the application as ``scope["extensions"]["labsite.frames"]``."""
+
+    def __init__(self, config: Config, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
+        # JPEG does not get smaller; deflate would only cost time, for every viewer anew.
+        config.ws_per_message_deflate = False
+        config.ws_max_size = min(config.ws_max_size, MAX_MESSAGE)
+        super().__init__(config, server_state, app_state, _loop)
+        self._on_ack: Callable[[], None] | None = None
+        self._partial = b""
+
+    def handle_connect(self, event: Any) -> None:
+        super().handle_connect(event)
+        # The application's task was made just now and has not run yet.
+        if self.response.status_code == 101:
+            self.scope["extensions"][EXTENSION] = self  # type: ignore[index]
+
+    def take_over(self, on_ack: Callable[[], None]) -> None:
+        """Call ``on_ack`` for each text message ``ack`` from now on."""
+        self._on_ack = on_ack
+
+    def write_encoded(self, message: bytes) -> bool:
+        """Write an encoded websocket message; says whether the connection still takes any."""
+        if self.close_sent or self.disconnected or self.transport.is_closing():
+            return False
+        self.transport.write(message)
+        return True
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the viewer's link has not taken yet."""
+        return 0 if self.disconnected else self.transport.get_write_buffer_size()
+
+    def data_received(self, data: bytes) -> None:
+        if self._on_ack is None:
+            super().data_received(data)
+            return
+        if self._partial:
+            data, self._partial = self._partial + data, b""
+        start, size = 0, len(data)
+        while start < size:
+            end = _frame_end(data, start)
+            if end is None or end > size:
+                self._partial = data[start:]
+                if len(self._partial) > _LONGEST_FROM_VIEWER or (end and end - start > _LONGEST_FROM_VIEWER):
+                    self._partial = b""
+                    self.conn.fail(1009, f"A viewer's message has at most {_LONGEST_FROM_VIEWER} bytes.")
+                    self.handle_parser_exception()
+                return
+            if _is_ack(data, start, end):
+                self._on_ack()
+            else:
+                super().data_received(data[start:end])
+            start = end
+
+
+def _frame_end(data: bytes, start: int) -> int | None:
+    """Return where the frame that begins at ``start`` ends, or ``None`` when its head is not complete."""
+    if len(data) - start < 2:
+        return None
+    length = data[start + 1] & 0x7F
+    head = 2 + (4 if data[start + 1] & 0x80 else 0)
+    if length == 126:
+        if len(data) - start < 4:
+            return None
+        length, head = int.from_bytes(data[start + 2 : start + 4], "big"), head + 2
+    elif length == 127:
+        if len(data) - start < 10:
+            return None
+        length, head = int.from_bytes(data[start + 2 : start + 10], "big"), head + 8
+    return start + head + length
+
+
+def _is_ack(data: bytes, start: int, end: int) -> bool:
+    """Return whether the frame is a final, masked text frame that says ``ack``."""
+    if end - start != 9 or data[start] != 0x81 or data[start + 1] != 0x83:
+        return False
+    return (
+        data[start + 6] ^ data[start + 2] == _ACK[0]
+        and data[start + 7] ^ data[start + 3] == _ACK[1]
+        and data[start + 8] ^ data[start + 4] == _ACK[2]
+    )

@@ -1,0 +1,112 @@
+"""What is read of cameras: which a user may see, what they do now."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import redis
+from django.db.models import Prefetch, QuerySet
+
+from cameras.models import Camera, CameraRecording, RecordingState
+from cameras.redisline import state_channel
+from cameras.wake import client
+from sessions.errors import Conflict, NotFound
+from sessions.models import Session
+from sessions.permissions import require, visible
+
+log = logging.getLogger(__name__)
+
+# As in the relay: a picture older than this, or a state that nobody has renewed, is not live.
+FROZEN_AFTER_NS = 2_000_000_000
+
+
+def visible_cameras(user: Any) -> QuerySet[Camera]:
+    """Return the cameras that a user may see, with rig, project and what each records now."""
+    running = CameraRecording.objects.filter(state=RecordingState.RECORDING)
+    return (
+        visible(user, Camera.objects.all(), "rig__project")
+        .select_related("rig__project", "health")
+        .prefetch_related(Prefetch("recordings", queryset=running, to_attr="running"))
+        .order_by("rig__name", "name", "slug")
+    )
+
+
+def camera_for(user: Any, slug: str, action: Any = "view") -> Camera:
+    """Return one camera; ``NotFound`` when there is none for this user, ``Forbidden`` when he may only look."""
+    camera = Camera.objects.select_related("rig__project", "health").filter(slug=slug).first()
+    if camera is None:
+        raise NotFound("There is no such camera here.")
+    require(user, action, camera)
+    return camera
+
+
+def running_session(camera: Camera) -> Session | None:
+    """Return the session that runs on the camera's rig now."""
+    return (
+        Session.objects.filter(rig_id=camera.rig_id, end__isnull=True)
+        .select_related("project")
+        .order_by("-start")
+        .first()
+    )
+
+
+def states(slugs: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return what ingest last said of cameras, by slug; those of which it says nothing are offline.
+
+    ``online``: an agent is connected; ``live``: and its pictures come; ``age_ms`` of the last picture; ``reason`` in words
+    when it is not live.
+    """
+    slugs = list(slugs)
+    try:
+        raw = client().mget([state_channel(slug) for slug in slugs]) if slugs else []
+    except redis.RedisError as error:
+        log.warning("The cameras' states cannot be read: %s", error)
+        return {slug: _offline("unknown: Redis does not answer") for slug in slugs}
+    return {slug: _state(payload) for slug, payload in zip(slugs, raw, strict=True)}
+
+
+def _state(payload: bytes | None) -> dict[str, Any]:
+    if payload is None:
+        return _offline("offline: no agent is connected")
+    said = json.loads(payload)
+    last = said.get("last_picture_ns")
+    age = None if last is None else max(0, time.time_ns() - last)
+    live = bool(said.get("online")) and age is not None and age < FROZEN_AFTER_NS
+    reason = ""
+    if not said.get("online"):
+        reason = said.get("reason") or "offline: no agent is connected"
+    elif not live:
+        reason = said.get("source_problem") or "frozen: the agent sends no new picture"
+    return {
+        "online": bool(said.get("online")),
+        "live": live,
+        "reason": reason,
+        "age_ms": None if age is None else round(age / 1e6),
+        "fps": said.get("fps"),
+        "recording": said.get("recording"),
+        "trouble": said.get("trouble") or "",
+        "clock_offset_ms": said.get("offset_ms"),
+    }
+
+
+def _offline(reason: str) -> dict[str, Any]:
+    nothing = {"age_ms": None, "fps": None, "recording": None, "trouble": "", "clock_offset_ms": None}
+    return {"online": False, "live": False, "reason": reason, **nothing}
+
+
+def session_to_record(camera: Camera) -> Session:
+    """Return the session that a recording of one camera belongs to; ``Conflict`` when none runs on its rig."""
+    session = running_session(camera)
+    if session is None:
+        raise Conflict(f"No session runs on {camera.rig.name}; start one, so that the recording belongs to something.")
+    return session
+
+
+def visible_recordings(user: Any) -> QuerySet[CameraRecording]:
+    """Return the recordings of cameras whose session the user may see, newest first."""
+    rows = CameraRecording.objects.select_related("camera__rig", "session__project", "recording")
+    return visible(user, rows, "session__project").order_by("-started", "pk")

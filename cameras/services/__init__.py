@@ -1,0 +1,26 @@
+"""Everything that changes cameras and their recordings; each function is one transaction, arguments by keyword."""
+
+from cameras.services.enrolment import create_camera, rotate_token, update_camera
+from cameras.services.finishing import finish_recording, reopen_recording
+from cameras.services.proxies import keep_proxy, proxy_failed, queue_proxy
+from cameras.services.recording import (
+    start_camera_recording,
+    start_recording,
+    stop_camera_recording,
+    stop_recording,
+)
+
+__all__ = [
+    "create_camera",
+    "finish_recording",
+    "keep_proxy",
+    "proxy_failed",
+    "queue_proxy",
+    "reopen_recording",
+    "rotate_token",
+    "start_camera_recording",
+    "start_recording",
+    "stop_camera_recording",
+    "stop_recording",
+    "update_camera",
+]

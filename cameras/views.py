@@ -1,0 +1,191 @@
+"""Pages of the cameras: the wall, one camera, one recording; and the snapshot."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from cameras import frametable, selectors, services
+from cameras.errors import NoPicture
+from cameras.models import Camera, CameraRecording
+from cameras.relay.hub import hub
+from cameras.wire import decode
+from sessions.errors import Forbidden, NotFound
+from sessions.models import Session
+from sessions.permissions import can, visible
+from sessions.tokens import valid_token
+
+RECENT = 12
+# How long a snapshot waits for a picture that is taken after it was asked for (s).
+SNAPSHOT_WAIT = 2.5
+
+
+@login_required
+@require_GET
+def wall(request: HttpRequest) -> HttpResponse:
+    """Show what all cameras see now."""
+    cameras = list(selectors.visible_cameras(request.user).filter(enabled=True))
+    return render(request, "cameras/wall.html", {"cameras": cameras})
+
+
+@login_required
+@require_GET
+def camera(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show one camera, large, with what it records and has recorded."""
+    found = selectors.camera_for(request.user, slug)
+    recordings = selectors.visible_recordings(request.user).filter(camera=found)[:RECENT]
+    return render(request, "cameras/camera.html", {"recordings": recordings, **_controls(request, found)})
+
+
+@login_required
+@require_GET
+@never_cache
+def controls(request: HttpRequest, slug: str) -> HttpResponse:
+    """Return the part of the camera page that records and stops."""
+    return render(request, "cameras/controls.html", _controls(request, selectors.camera_for(request.user, slug)))
+
+
+@login_required
+@require_POST
+def record(request: HttpRequest, slug: str) -> HttpResponse:
+    """Record one camera for the session that runs on its rig."""
+    found = selectors.camera_for(request.user, slug, "change")
+    services.start_camera_recording(camera=found, session=selectors.session_to_record(found), by=request.user)
+    return _after(request, found)
+
+
+@login_required
+@require_POST
+def stop(request: HttpRequest, slug: str) -> HttpResponse:
+    """Stop what one camera records."""
+    found = selectors.camera_for(request.user, slug, "change")
+    services.stop_camera_recording(camera=found, by=request.user)
+    return _after(request, found)
+
+
+@login_required
+@require_POST
+def session_record(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Record all cameras of a session's rig, and go back to where the button was."""
+    services.start_recording(session=_session(request, session_id), by=request.user)
+    return redirect(f"/sessions/{session_id}/")
+
+
+@login_required
+@require_POST
+def session_stop(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Stop all cameras of a session's rig, and go back to where the button was."""
+    services.stop_recording(session=_session(request, session_id), by=request.user)
+    return redirect(f"/sessions/{session_id}/")
+
+
+@login_required
+@require_GET
+def recording(request: HttpRequest, recording_id: UUID) -> HttpResponse:
+    """Show a recording: its video, its frames and what is missing of them."""
+    found = get_object_or_404(selectors.visible_recordings(request.user), pk=recording_id)
+    files = {file.role: file for file in found.recording.files.order_by("revision")}
+    return render(request, "cameras/recording.html", {"recording": found, "files": files})
+
+
+@login_required
+@require_GET
+def frames_csv(request: HttpRequest, recording_id: UUID) -> StreamingHttpResponse:
+    """Send the frame table as CSV: one line for each frame."""
+    found = get_object_or_404(selectors.visible_recordings(request.user), pk=recording_id)
+    folder = Path(settings.LAB_DATA_ROOT) / found.folder
+    try:
+        records = frametable.read(folder).in_order()
+    except (OSError, frametable.TableError) as error:
+        raise NotFound("The frame table of this recording cannot be read.") from error
+    lines = _Lines()
+    name = f"{found.camera.slug}-{found.started:%Y%m%d-%H%M%S}-frames.csv"
+    return StreamingHttpResponse(
+        lines.of(records),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+@require_GET
+@never_cache
+async def snapshot(request: HttpRequest, slug: str) -> HttpResponse:
+    """Wait for a picture that is fresh and send it; its age (ms) and number are in the headers."""
+    user = await _user_of(request)
+    await sync_to_async(selectors.camera_for)(user, slug)
+    frame = await hub().next_frame(slug, "main", SNAPSHOT_WAIT)
+    if frame is None:
+        state = (await sync_to_async(selectors.states)([slug]))[slug]
+        raise NoPicture(f"There is no picture of {slug} now: {state['reason'] or 'none came in time'}.")
+    head, picture = decode(frame.payload)
+    return HttpResponse(
+        bytes(picture),
+        content_type="image/jpeg",
+        headers={
+            "X-Frame-Age-Ms": str(max(0, (time.time_ns() - head.received_ns) // 1_000_000)),
+            "X-Frame-Sequence": str(head.sequence),
+            "X-Frame-Captured-Ns": str(head.captured_ns),
+        },
+    )
+
+
+class _Lines:
+    """Collects what a CSV writer writes and hands it on in pieces."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+
+    def write(self, text: str) -> int:
+        self._text.append(text)
+        return len(text)
+
+    def of(self, records: Any) -> Any:
+        for start in range(0, len(records), 2000):
+            frametable.write_csv(records[start : start + 2000], self, header=start == 0)  # type: ignore[arg-type]
+            yield "".join(self._text)
+            self._text.clear()
+
+
+async def _user_of(request: HttpRequest) -> Any:
+    """Return who asks: a script with a token, or a browser with a session."""
+    kind, _, key = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() == "token":
+        token = await sync_to_async(valid_token)(key.strip())
+        user = token.user if token else None
+    else:
+        user = await request.auser()
+    if user is None or not user.is_authenticated:
+        raise Forbidden("Log in, or send a valid token, to see cameras.")
+    return user
+
+
+def _session(request: HttpRequest, session_id: UUID) -> Session:
+    rows = Session.objects.select_related("project", "rig__project")
+    return get_object_or_404(visible(request.user, rows), pk=session_id)
+
+
+def _controls(request: HttpRequest, found: Camera) -> dict[str, Any]:
+    session = selectors.running_session(found)
+    running = CameraRecording.objects.filter(camera=found, state="recording").select_related("session").first()
+    return {
+        "camera": found,
+        "session": session,
+        "running": running,
+        "may_record": can(request.user, "change", (running.session if running else session) or found),
+    }
+
+
+def _after(request: HttpRequest, found: Camera) -> HttpResponse:
+    if request.headers.get("HX-Request"):
+        return render(request, "cameras/controls.html", _controls(request, found))
+    return redirect("cameras:camera", slug=found.slug)

@@ -130,7 +130,7 @@ def _on_track(arena: Arena) -> Walk:
     """Run back and forth with pauses at the ends, and now and then one on the way."""
     rng = np.random.default_rng(arena.seed)
     length, width = (value / CM_PER_M for value in arena.size)
-    ends = (0.07, length - 0.07)
+    ends = (0.09, length - 0.09)
     along, across = Axis(length, ends[0], 0.05), Axis(width, width / 2, 0.02)
     steps = round(arena.loop_seconds / STEP_SECONDS)
     xy, facing = np.zeros((steps, 2)), np.zeros(steps)

@@ -156,19 +156,17 @@ def picture_scale(bounds: tuple[float, float, float, float], size: tuple[int, in
 def open_world(folder: Path, arena: Arena) -> World:
     """Return the world of an arena, from its file in ``folder`` or made now (seconds) and kept there."""
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{arena.slug}.npz"
-    made_of = f"{MODEL_VERSION} {sorted(asdict(arena).items())}"
-    if file.is_file():
+    file = _file(folder, arena)
+    if is_made(folder, arena):
         with np.load(file, allow_pickle=False) as data:
-            if str(data.get("made_of", "")) == made_of:
-                return _from_file(arena, file, data)
+            return _from_file(arena, file, data)
     path = make_path(arena)
     ensemble = make_ensemble(arena, path)
     part = file.with_suffix(f".{os.getpid()}.part")
     with part.open("wb") as output:
         np.savez(
             output,
-            made_of=made_of,
+            made_of=_made_of(arena),
             time=path.time,
             x=path.xy[:, 0],
             y=path.xy[:, 1],
@@ -181,6 +179,23 @@ def open_world(folder: Path, arena: Arena) -> World:
         )
     part.replace(file)
     return World(arena, file, path, ensemble)
+
+
+def is_made(folder: Path, arena: Arena) -> bool:
+    """Return whether the world of just this arena lies in the folder."""
+    file = _file(folder, arena)
+    if not file.is_file():
+        return False
+    with np.load(file, allow_pickle=False) as data:
+        return "made_of" in data and str(data["made_of"]) == _made_of(arena)
+
+
+def _file(folder: Path, arena: Arena) -> Path:
+    return folder / f"{arena.slug}.npz"
+
+
+def _made_of(arena: Arena) -> str:
+    return f"{MODEL_VERSION} {sorted(asdict(arena).items())}"
 
 
 def _trial_arrays(trials: tuple[Trial, ...]) -> dict[str, NDArray]:

@@ -1,0 +1,177 @@
+"""What was recorded before today in the simulated laboratory: a week of sessions, some with their data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from labsite.demo import making
+from labsite.demo.boxes import ODOUR_BOX, ODOUR_BOX_TWO, ROUND_BOX, SQUARE_BOX, TRACK_BOX, Box
+from labsite.demo.laboratory import FIELD_TASK, ODOUR_TASK, TRACK_TASK, Laboratory
+from labsite.demo.odourevents import odour_events
+from labsite.demo.world import open_world
+from sessions.models import Quality, Recording, Session
+from sessions.permissions import LABORATORY
+from sessions.services.events import add_events
+from sessions.services.recordings import register_recording
+from sessions.services.sessions import start_session
+
+# The session whose data are in the catalog: recording starts a minute after the session.
+MAIN_TITLE = "R214 on the linear track: units, video, raw voltage"
+RECORDED_AFTER_SECONDS = 60.0
+RECORDED_SECONDS = 240.0
+VOLTAGE_SECONDS = 60.0
+
+UNITS, POSITION, VIDEO, VOLTAGE = "CA1 units", "True position", "Overhead", "Probe, raw"
+
+
+@dataclass(frozen=True)
+class Past:
+    """A session of the past: how many days ago, at what time (hour, minute) and how long (minutes)."""
+
+    days: int
+    at: tuple[int, int]
+    minutes: int
+    box: Box
+    rat: str
+    task: str
+    title: str
+    quality: str = Quality.GOOD
+    narrative: str = ""
+
+
+def _week() -> list[Past]:
+    week = []
+    for days in (7, 6, 5, 4, 3, 2):
+        for rat, at in (("R214", (9, 0)), ("R215", (9, 40))):
+            week.append(Past(days, at, 25, TRACK_BOX, rat, TRACK_TASK, f"{rat} on the linear track, day {8 - days}"))
+    week += [
+        Past(5, (11, 0), 10, SQUARE_BOX, "R217", FIELD_TASK, "R217 in the square box, day 1"),
+        Past(4, (11, 0), 10, ROUND_BOX, "R217", FIELD_TASK, "R217 in the round arena, day 1"),
+        Past(
+            3, (11, 0), 10, SQUARE_BOX, "R218", FIELD_TASK, "R218 in the square box, day 1", Quality.USABLE,
+            "Sat in a corner for the first two minutes.",
+        ),
+        Past(2, (11, 0), 10, ROUND_BOX, "R218", FIELD_TASK, "R218 in the round arena, day 1"),
+        Past(4, (14, 0), 40, ODOUR_BOX, "R222", ODOUR_TASK, "R222 odour sequence, day 1"),
+        Past(
+            2, (14, 0), 20, ODOUR_BOX_TWO, "R223", ODOUR_TASK, "R223 odour sequence, day 12",
+            narrative="Five odours, about one in seven out of its place.",
+        ),
+        Past(
+            1, (14, 0), 20, ODOUR_BOX, "R221", ODOUR_TASK, "R221 odour sequence, day 15",
+            narrative="Five odours, about one in seven out of its place.",
+        ),
+        Past(
+            1, (10, 0), 12, TRACK_BOX, "R214", TRACK_TASK, MAIN_TITLE,
+            narrative="Units, true position, overhead video and a minute of raw voltage, all of one simulated world.",
+        ),
+    ]  # fmt: skip
+    return sorted(week, key=lambda past: (-past.days, past.at))
+
+
+WEEK = _week()
+WITH_EVENTS = {"R223 odour sequence, day 12", "R221 odour sequence, day 15"}
+
+
+def past_sessions(laboratory: Laboratory) -> dict[str, Session]:
+    """Make sure that the week's sessions are there; return them by title."""
+    found = {session.title: session for session in Session.objects.filter(simulated=True).select_related("project")}
+    today = timezone.now().astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    for past in WEEK:
+        if past.title in found:
+            continue
+        start = today.replace(hour=past.at[0], minute=past.at[1]) - timedelta(days=past.days)
+        animal = laboratory.animals[past.rat]
+        found[past.title] = start_session(
+            by=LABORATORY,
+            project=animal.project,
+            rig=laboratory.rigs[past.box.rig],
+            task=laboratory.tasks[past.task],
+            animals=[animal],
+            people=[laboratory.experimenter],
+            start=start,
+            end=start + timedelta(minutes=past.minutes),
+            title=past.title,
+            narrative=past.narrative,
+            quality=past.quality,
+            simulated=True,
+        )
+    return {past.title: found[past.title] for past in WEEK}
+
+
+def past_events(sessions: dict[str, Session], worlds: Path) -> None:
+    """Make sure that two odour sessions have the events that the box's controller reported."""
+    for past in WEEK:
+        session = sessions[past.title]
+        if past.title not in WITH_EVENTS or session.end is None or session.events.exists():
+            continue
+        start, stop = session.start.timestamp(), session.end.timestamp()
+        events = odour_events(open_world(worlds, past.box.arena), since=start, start=start, stop=stop)
+        add_events(by=LABORATORY, session=session, events=list(events))
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A recording whose file is being made; the future's result are the parameters for its reader."""
+
+    name: str
+    kind: str
+    path: str
+    seconds: float
+    parameters: Future[dict[str, Any]]
+
+
+def make_files(session: Session, worlds: Path, pool: Executor) -> list[Pending]:
+    """Have the pool make the files of the main session's recordings, of those that are not in the catalog."""
+    start = recording_start(session)
+    root = Path(settings.LAB_DATA_ROOT)
+    below = f"demo/linear-track-{start:%Y-%m-%d}"
+    wanted: list[tuple[str, str, str, Callable[..., dict[str, Any]], float]] = [
+        (VIDEO, "video", f"{below}/overhead.mp4", making.film, RECORDED_SECONDS),
+        (UNITS, "units", f"{below}/units.nwb", making.units, RECORDED_SECONDS),
+        (POSITION, "position", f"{below}/true-position.npz", making.position, RECORDED_SECONDS),
+        (VOLTAGE, "ephys", f"{below}/probe-raw.bin", making.voltage, VOLTAGE_SECONDS),
+    ]
+    present = set(session.recordings.filter(simulated=True).values_list("name", flat=True))
+    return [
+        Pending(
+            name,
+            kind,
+            path,
+            seconds,
+            pool.submit(make, TRACK_BOX, worlds, root / path, start=start.timestamp(), seconds=seconds),
+        )
+        for name, kind, path, make, seconds in wanted
+        if name not in present
+    ]
+
+
+def register_files(session: Session, pending: list[Pending]) -> dict[str, Recording]:
+    """Register the files once they are made; return all of the session's simulated recordings by name."""
+    for item in pending:
+        register_recording(
+            by=LABORATORY,
+            session=session,
+            kind=item.kind,
+            files=[{"root": "default", "path": item.path}],
+            parameters=item.parameters.result(),
+            format="raw-binary" if item.kind == "ephys" else None,
+            name=item.name,
+            start=recording_start(session),
+            duration=item.seconds,
+            simulated=True,
+        )
+    return {recording.name: recording for recording in session.recordings.filter(simulated=True)}
+
+
+def recording_start(session: Session) -> datetime:
+    """Return when all devices of the main session began to record."""
+    return session.start + timedelta(seconds=RECORDED_AFTER_SECONDS)

@@ -1,0 +1,61 @@
+"""One Chromium for all browser tests, a clean context for each, and no error of a script that goes unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser.chromium import FLAGS, executable
+from tests.stack.laboratory import Laboratory
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[object]:
+    """The browser."""
+    from playwright.sync_api import sync_playwright
+
+    path = executable()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium, demo_laboratory: Laboratory) -> Iterator[Callable[..., object]]:
+    """Open pages of the demo as its administrator in a viewport; a script's error or a blocked resource fails the test."""
+    contexts = []
+    complaints: list[str] = []
+
+    def open_page(viewport: dict[str, int], *, dark: bool = False, user: str = "admin") -> object:
+        context = chromium.new_context(
+            base_url=demo_laboratory.url,
+            viewport=viewport,
+            color_scheme="dark" if dark else "light",
+            is_mobile=viewport["width"] < 500,
+            has_touch=viewport["width"] < 500,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
+        page.on(
+            "console",
+            lambda message: (
+                complaints.append(f"{page.url}: {message.text}")
+                if message.type == "error" and "Content Security Policy" in message.text
+                else None
+            ),
+        )
+        page.goto("/login/")
+        page.get_by_label("User").fill(user)
+        page.get_by_label("Password").fill((Path(demo_laboratory.home) / "admin-password").read_text().strip())
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_url(lambda url: "/login/" not in url)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []

@@ -11,9 +11,9 @@ from tests.browser.chromium import FLAGS, executable
 from tests.stack.laboratory import Laboratory
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[object]:
-    """The browser."""
+    """The browser; it goes with its module, since Playwright's loop would make Django refuse database calls."""
     from playwright.sync_api import sync_playwright
 
     path = executable()
@@ -25,7 +25,7 @@ def chromium() -> Iterator[object]:
 
 @pytest.fixture
 def visit(chromium, demo_laboratory: Laboratory) -> Iterator[Callable[..., object]]:
-    """Open pages of the demo as its administrator in a viewport; a script's error or a blocked resource fails the test."""
+    """Open pages of the demo as its administrator; a script's error or a blocked resource fails the test."""
     contexts = []
     complaints: list[str] = []
 

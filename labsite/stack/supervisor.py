@@ -269,16 +269,19 @@ class Supervisor:
         """Wait for /healthz to be 200; the banner tells of a part that is late, pages that never come are an error."""
         host = addresses.local_host(self.options.host)
         deadline = time.monotonic() + SERVE_SECONDS
+        web = next(child for group in self._groups for child in group if child.process.name == "web")
         told = ""
         while True:
             answer = await asyncio.to_thread(look_at_health, f"http://{host}:{port}/healthz")
             self._failing = answer.get("failing", ["web"])
             if not self._failing:
                 return
-            if time.monotonic() > deadline:
+            broken = web.restarts >= services.MOST_STARTS
+            if broken or time.monotonic() > deadline:
                 if "web" in self._failing:
                     log = self.home / "logs" / "web.log"
-                    raise HomeError(f"No page after {SERVE_SECONDS:.0f} s: {services.last_line(log)} (see {log})")
+                    what = f"ends with {web.ended}" if broken else f"answers nothing after {SERVE_SECONDS:.0f} s"
+                    raise HomeError(f"web {what}: {services.last_line(log)} (see {log})")
                 return
             waiting = ", ".join(self._failing)
             if waiting != told:

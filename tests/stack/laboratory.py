@@ -70,8 +70,9 @@ class Laboratory:
 
     def _read(self) -> None:
         assert self.running.stdout is not None
-        for line in self.running.stdout:
-            self._lines.append(line)
+        with self.running.stdout as lines:
+            for line in lines:
+                self._lines.append(line)
 
     @property
     def output(self) -> str:

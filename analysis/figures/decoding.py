@@ -99,7 +99,7 @@ def null_histogram(null: Array, real: float, p: float, *, unit: str, shortest_sh
         title="Against chance",
         caption=(
             f"Median error of {null.size:,} data sets whose spikes were shifted circularly against behaviour by at least "
-            f"{shortest_shift:g} s, all units together, each decoded with the whole cross-validation; p = (1 + k) / (1 + n) = {p:.3g}."
+            f"{shortest_shift:g} s, all units together, each decoded with the whole cross-validation; p = (1 + k) / (1 + n) = {p:.2g}."
         ),
         panels=(
             Panel(
@@ -107,7 +107,7 @@ def null_histogram(null: Array, real: float, p: float, *, unit: str, shortest_sh
                 Axis("shifts", low=0.0, high=float(counts.max()) * 1.08),
                 (
                     Bars(edges, counts.astype(float), role="chance", label="shifted"),
-                    Rule(real, role="real", label=f"real, p = {p:.3g}", width=3.0),
+                    Rule(real, role="real", label=f"real, p = {p:.2g}", width=3.0),
                 ),
             ),
         ),
@@ -124,10 +124,9 @@ def confusion(table: Array, *, unit: str, length: float) -> Figure:
         aspect=0.85,
         panels=(
             Panel(
-                Axis("true position", unit),
-                Axis("decoded position", unit),
+                Axis("true position", unit, low=0.0, high=length),
+                Axis("decoded position", unit, low=0.0, high=length),
                 (Image(table.T, 0.0, length, 0.0, length, label="share of bins", low=0.0),),
-                equal=True,
             ),
         ),
     )
@@ -183,7 +182,7 @@ def error_by_fold(medians: Array, bins: NDArray[np.integer], chance: float | Non
         ),
         panels=(
             Panel(
-                Axis("block of time", low=0.3, high=medians.size + 0.7),
+                Axis("block of time", whole=True, low=0.3, high=medians.size + 0.7),
                 Axis("median error", unit, low=0.0, high=top * 1.1),
                 tuple(layers),
             ),
@@ -204,7 +203,7 @@ def place_field_map(rates: Array, *, unit: str, length: float) -> Figure:
         panels=(
             Panel(
                 Axis("position", unit),
-                Axis("unit"),
+                Axis("unit", whole=True),
                 (Image(shown[order], 0.0, length, 0.5, len(order) + 0.5, label="share of peak rate", low=0.0, high=1.0),),
             ),
         ),

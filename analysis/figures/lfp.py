@@ -92,10 +92,11 @@ def spectrogram(spectra: Spectrogram, *, start: float, highest: float) -> Figure
 def spectrum(frequency: Array, power: Array, rhythm: Rhythm, *, band: tuple[float, float], highest: float) -> Figure:
     """Draw a power spectrum ``(n,)`` (uV^2/Hz) with its 1/f background and the peak found above it."""
     keep = (frequency >= 1) & (frequency <= highest) & (power > 0)
+    fitted = (frequency >= rhythm.fit[0]) & (frequency <= min(rhythm.fit[1], highest))
     layers: list = [
         Spans(np.array([band[0]]), np.array([band[1]]), role="chance", label="theta band"),
         Line(*reduce_trace(frequency[keep], power[keep]), label="power", width=2.0),
-        Line(frequency[keep], rhythm.background[keep], role="reference", dash="dashed", label="1/f background"),
+        Line(frequency[fitted], rhythm.background[fitted], role="reference", dash="dashed", label="1/f background"),
     ]
     if rhythm.frequency is not None:
         layers.append(Rule(rhythm.frequency, role="real", dash="dotted", label=f"peak {rhythm.frequency:.2f} Hz", width=2.0))

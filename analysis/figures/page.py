@@ -1,6 +1,9 @@
 """Figures in the page: a Bokeh document as JSON, for ``Bokeh.embed.embed_item`` under a strict content policy.
 
-No script is made here: the page loads Bokeh's own files and hands them this JSON. Swiping over a figure scrolls the page; the toolbar turns on panning and zooming.
+No script is made here: the page loads Bokeh's own files and hands them this JSON. Bokeh puts ``<style>`` elements into
+its shadow roots, so a policy without ``unsafe-inline`` needs a style nonce that the page's script gives to the style
+elements it sees created before Bokeh is loaded. Swiping over a figure scrolls the page; the toolbar turns on panning and
+zooming.
 """
 
 from __future__ import annotations
@@ -13,9 +16,10 @@ from analysis.figures import colours
 from analysis.figures.colours import Theme
 from analysis.figures.spec import Axis, Band, Bars, Figure, Image, Layer, Line, Panel, Points, Rule, Spans
 
+_NOWHERE = np.full(2, np.nan)
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 # Height of the drawing in px: the page stretches it to the width of its card.
-_HEIGHT = {"full": 340, "half": 300}
+_HEIGHT = {"full": 360, "half": 340}
 
 
 def json_item(figure: Figure, *, theme: Theme = "light", target: str | None = None) -> dict[str, Any]:
@@ -40,7 +44,7 @@ def json_item(figure: Figure, *, theme: Theme = "light", target: str | None = No
 
 
 def _plot(panel: Panel, theme: Theme, height: int, shared, *, last: bool):  # noqa: ANN001, ANN202 - Bokeh objects
-    from bokeh.models import BoxZoomTool, PanTool, ResetTool, SaveTool, WheelZoomTool
+    from bokeh.models import BasicTicker, BoxZoomTool, PanTool, ResetTool, SaveTool, WheelZoomTool
     from bokeh.plotting import figure as bokeh_figure
 
     pan, zoom, wheel = PanTool(), BoxZoomTool(), WheelZoomTool()
@@ -65,14 +69,23 @@ def _plot(panel: Panel, theme: Theme, height: int, shared, *, last: bool):  # no
     plot = bokeh_figure(**options)
     for layer in panel.layers:
         _layer(plot, layer, panel, theme)
-    _limits(plot.x_range, panel.x, shared is not None)
-    _limits(plot.y_range, panel.y, given=False)
+    for axis, ticked in ((panel.x, plot.xaxis), (panel.y, plot.yaxis)):
+        if axis.whole:
+            ticked.ticker = BasicTicker(min_interval=1)
+    # Panels that share their x axis take its range from the panel that states it.
+    _limits(plot.x_range, panel.x, equal=panel.equal)
+    _limits(plot.y_range, panel.y, equal=panel.equal)
     _dress(plot, panel, theme)
+    if not last:
+        plot.xaxis.major_label_text_font_size = "0px"
     return plot
 
 
-def _limits(span, axis: Axis, given: bool) -> None:  # noqa: ANN001
-    if given:
+def _limits(span, axis: Axis, *, equal: bool) -> None:  # noqa: ANN001
+    if equal:
+        # Bokeh keeps both axes on one scale only while it chooses the ranges itself.
+        span.flipped = axis.flipped
+        span.range_padding = 0.0
         return
     if axis.low is not None:
         span.start = axis.low
@@ -86,6 +99,8 @@ def _limits(span, axis: Axis, given: bool) -> None:  # noqa: ANN001
 
 
 def _dress(plot, panel: Panel, theme: Theme) -> None:  # noqa: ANN001
+    from bokeh.models import BasicTickFormatter
+
     ground = colours.GROUND[theme]
     plot.background_fill_color = ground["surface"]
     plot.border_fill_color = ground["surface"]
@@ -103,6 +118,8 @@ def _dress(plot, panel: Panel, theme: Theme) -> None:  # noqa: ANN001
         axis.axis_line_color = ground["soft"]
         axis.major_tick_line_color = ground["soft"]
         axis.minor_tick_line_color = None
+        if isinstance(axis.formatter, BasicTickFormatter):
+            axis.formatter.power_limit_high = 7
     plot.grid.grid_line_color = ground["grid"]
     if any(isinstance(layer, Image) for layer in panel.layers):
         plot.grid.visible = False
@@ -110,13 +127,16 @@ def _dress(plot, panel: Panel, theme: Theme) -> None:  # noqa: ANN001
         plot.yaxis.major_label_text_font_size = "0px"
         plot.yaxis.major_tick_line_color = None
         plot.ygrid.visible = False
-    plot.title.text_font = _FONT
-    plot.title.text_font_size = "13px"
-    plot.title.text_color = ground["text"]
+    if plot.title is not None:
+        plot.title.text_font = _FONT
+        plot.title.text_font_size = "13px"
+        plot.title.text_color = ground["text"]
     if plot.legend:
         legend = plot.legend[0]
         legend.visible = panel.legend
         legend.orientation = "horizontal"
+        # Two columns fit a phone; one long row would be cut off.
+        legend.ncols = min(2, len(legend.items))
         legend.label_text_font = _FONT
         legend.label_text_font_size = "12px"
         legend.label_text_color = ground["text"]
@@ -155,7 +175,7 @@ def _layer(plot, layer: Layer, panel: Panel, theme: Theme) -> None:  # noqa: ANN
         case Rule():
             if named:
                 # A Span has no place in a legend; an empty line of the same look speaks for it.
-                plot.line([], [], line_color=colour, line_width=layer.width, line_dash=layer.dash, **named)
+                plot.line(_NOWHERE, _NOWHERE, line_color=colour, line_width=layer.width, line_dash=layer.dash, **named)
             dimension = "height" if layer.axis == "x" else "width"
             rule = Span(
                 location=layer.at, dimension=dimension, line_color=colour, line_width=layer.width, line_dash=layer.dash
@@ -164,12 +184,16 @@ def _layer(plot, layer: Layer, panel: Panel, theme: Theme) -> None:  # noqa: ANN
         case Band():
             plot.varea(_list(layer.x), _list(layer.low), _list(layer.high), fill_color=colour, fill_alpha=0.5, **named)
         case Spans():
+            # A strip is all there is in its panel; a band behind a line must let the grid through.
+            alpha = 0.45 if layer.role == "chance" else 0.9
             if named:
-                plot.quad(left=[], right=[], top=[], bottom=[], fill_color=colour, line_color=None, **named)
+                edges = dict.fromkeys(("left", "right", "top", "bottom"), _NOWHERE)
+                plot.quad(**edges, fill_color=colour, fill_alpha=alpha, line_color=None, **named)
             for start, stop in zip(layer.starts, layer.stops, strict=True):
-                plot.add_layout(
-                    BoxAnnotation(left=float(start), right=float(stop), fill_color=colour, fill_alpha=0.85, line_color=colour)
-                )
+                box = BoxAnnotation(left=float(start), right=float(stop), fill_color=colour, fill_alpha=alpha)
+                box.line_color = None if layer.role == "chance" else colour
+                box.level = "underlay"
+                plot.add_layout(box)
 
 
 def _image(plot, layer: Image, theme: Theme) -> None:  # noqa: ANN001

@@ -101,6 +101,10 @@ def _limits(ax, axis: Axis, name: str) -> None:  # noqa: ANN001
     low, high = axis.low, axis.high
     if low is not None or high is not None:
         getattr(ax, f"set_{name}lim")(low, high)
+    if axis.whole:
+        from matplotlib.ticker import MaxNLocator
+
+        getattr(ax, f"{name}axis").set_major_locator(MaxNLocator(integer=True))
     if axis.flipped:
         getattr(ax, f"invert_{name}axis")()
 
@@ -128,8 +132,9 @@ def _layer(drawing, ax, layer: Layer, panel: Panel) -> None:  # noqa: ANN001
         case Band():
             ax.fill_between(layer.x, layer.low, layer.high, color=colour, alpha=0.5, lw=0, label=label)
         case Spans():
+            behind = {"alpha": 0.45, "lw": 0, "zorder": 0} if layer.role == "chance" else {"lw": 0.3}
             for number, (start, stop) in enumerate(zip(layer.starts, layer.stops, strict=True)):
-                ax.axvspan(start, stop, color=colour, lw=0.3, label=label if number == 0 else None)
+                ax.axvspan(start, stop, color=colour, label=label if number == 0 else None, **behind)
 
 
 def _image(drawing, ax, layer: Image, panel: Panel) -> None:  # noqa: ANN001
@@ -147,6 +152,7 @@ def _image(drawing, ax, layer: Image, panel: Panel) -> None:  # noqa: ANN001
         vmax=high,
     )
     if layer.label:
-        bar = drawing.colorbar(drawn, ax=ax, pad=0.02, fraction=0.046, aspect=25)
+        # Inside the panel's own coordinates, so that it is as high as the picture also when the scales are equal.
+        bar = drawing.colorbar(drawn, cax=ax.inset_axes((1.025, 0.0, 0.025, 1.0)))
         bar.outline.set_linewidth(0.4)
         bar.set_label(layer.label)

@@ -25,7 +25,10 @@ Dash = Literal["solid", "dashed", "dotted"]
 
 @dataclass(frozen=True)
 class Axis:
-    """A labelled axis; ``unit`` is put in brackets after the label. ``low`` and ``high`` fix its range when given."""
+    """A labelled axis; ``unit`` is put in brackets after the label. ``low`` and ``high`` fix its range when given.
+
+    ``whole`` puts ticks at whole numbers only; ``flipped`` lets values grow downwards or leftwards.
+    """
 
     label: str
     unit: str = ""
@@ -33,6 +36,7 @@ class Axis:
     low: float | None = None
     high: float | None = None
     flipped: bool = False
+    whole: bool = False
 
     @property
     def title(self) -> str:

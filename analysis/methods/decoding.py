@@ -1,6 +1,7 @@
 """Bayesian decoding of position from spike counts with Poisson place fields, cross-validated over blocks of time.
 
-Source: Zhang, Ginzburg, McNaughton and Sejnowski 1998, J. Neurophysiol. 79, 1017-1044 (one-step Bayesian reconstruction).
+Source: Zhang, Ginzburg, McNaughton and Sejnowski 1998, J. Neurophysiol. 79, 1017-1044 (one-step Bayesian
+reconstruction).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.methods.errors import InvalidData
+from analysis.methods.errors import InvalidDataError
 from analysis.methods.folds import Fold, block_of
 
 Prior = Literal["occupancy", "uniform"]
@@ -38,8 +39,8 @@ class DecoderSettings:
 class Decoded:
     """What was decoded out of fold, for every bin that a fold tests.
 
-    ``decoded`` (%) ``(n_bins,)``, NaN where not tested; ``posterior`` ``(n_bins, place_bins)`` summing to 1, NaN where not
-    tested; ``units_used`` ``(n_folds,)``; ``centres`` (%) ``(place_bins,)``.
+    ``decoded`` (%) ``(n_bins,)``, NaN where not tested; ``posterior`` ``(n_bins, place_bins)`` summing to 1, NaN
+    where not tested; ``units_used`` ``(n_folds,)``; ``centres`` (%) ``(place_bins,)``.
     """
 
     decoded: NDArray[np.float64]
@@ -51,8 +52,8 @@ class Decoded:
 class BlockDecoder:
     """A cross-validated decoder for one behaviour; all that does not depend on spikes is computed once.
 
-    ``position`` (% of the track) and ``moving`` are ``(n_bins,)``; only moving bins with a position train. Place fields,
-    occupancy and the choice of units come from the training bins of each fold alone.
+    ``position`` (% of the track) and ``moving`` are ``(n_bins,)``; only moving bins with a position train. Place
+    fields, occupancy and the choice of units come from the training bins of each fold alone.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class BlockDecoder:
         self.usable = np.asarray(moving, bool) & np.isfinite(self.position)
         self.rows = np.flatnonzero(self.usable)
         if self.rows.size == 0:
-            raise InvalidData("In no time bin does the animal move fast enough, so there is nothing to decode.")
+            raise InvalidDataError("In no time bin does the animal move fast enough, so there is nothing to decode.")
         bins = settings.place_bins
         self.centres = (np.arange(bins) + 0.5) * 100 / bins
         place = np.clip((self.position[self.rows] / 100 * bins).astype(int), 0, bins - 1)
@@ -78,7 +79,9 @@ class BlockDecoder:
         for number, out in enumerate(self._left_out):
             occupancy = (total - self._place[out].sum(axis=0)) @ self._kernel
             if not occupancy.sum() > 0:
-                raise InvalidData(f"Fold {number + 1} has no moving bin to train on; use fewer folds or a lower speed.")
+                raise InvalidDataError(
+                    f"Fold {number + 1} has no moving bin to train on; use fewer folds or a lower speed."
+                )
             self._occupancy.append(occupancy)
 
     def decode(self, counts: NDArray[np.float64]) -> Decoded:
@@ -115,8 +118,8 @@ class BlockDecoder:
     def _models(self, counts: NDArray[np.float64]):  # noqa: ANN202 - a generator of four arrays, private to this class
         """Yield per fold the log rates (units, bins), expected counts and log prior (bins,), and the units used.
 
-        Sums over training bins are the sums over all bins less those left out, which are few: so 200 permutations of ten
-        folds take a second, not a minute.
+        Sums over training bins are the sums over all bins less those left out, which are few: so 200 permutations of
+        ten folds take a second, not a minute.
         """
         settings = self.settings
         moving = counts[self.rows]
@@ -146,7 +149,10 @@ def _smoothing_matrix(bins: int, sigma: float) -> NDArray[np.float64]:
 def place_fields(
     counts: NDArray[np.float64], position: ArrayLike, moving: ArrayLike, settings: DecoderSettings
 ) -> NDArray[np.float64]:
-    """Return rate maps (Hz) ``(n_units, place_bins)`` of all moving bins together, NaN where never visited. For display."""
+    """Return rate maps (Hz) ``(n_units, place_bins)`` of all moving bins together, NaN where never visited.
+
+    For display.
+    """
     position = np.asarray(position, float)
     use = np.asarray(moving, bool) & np.isfinite(position)
     place = np.clip((position[use] / 100 * settings.place_bins).astype(int), 0, settings.place_bins - 1)
@@ -159,9 +165,12 @@ def place_fields(
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Errors of decoded positions, in % of the track, over ``n`` bins. ``zone_accuracy`` and ``within`` are shares, 0-1.
+    """Errors of decoded positions, in % of the track, over ``n`` bins.
 
-    ``confusion`` ``(zones, zones)``: row = true zone, column = decoded zone, each visited row sums to 1, others are NaN.
+    ``zone_accuracy`` and ``within`` are shares, 0-1.
+
+    ``confusion`` ``(zones, zones)``: row = true zone, column = decoded zone, each visited row sums to 1, others are
+    NaN.
     """
 
     n: int
@@ -179,12 +188,12 @@ class Accuracy:
 def accuracy(true: ArrayLike, decoded: ArrayLike, *, tolerance: float = 10.0, zones: int = 10) -> Accuracy:
     """Measure decoded against true positions, both ``(n,)`` in % of the track.
 
-    ``r2`` is 1 - residual / total sum of squares of the decoded maximum; ``zone_accuracy`` the share of bins decoded into
-    the right one of ``zones`` equal zones. Errors: ``InvalidData`` when there is nothing to compare.
+    ``r2`` is 1 - residual / total sum of squares of the decoded maximum; ``zone_accuracy`` the share of bins decoded
+    into the right one of ``zones`` equal zones. Errors: ``InvalidDataError`` when there is nothing to compare.
     """
     true, decoded = np.asarray(true, float), np.asarray(decoded, float)
     if true.size == 0 or true.shape != decoded.shape:
-        raise InvalidData("There are no decoded positions to compare with true ones.")
+        raise InvalidDataError("There are no decoded positions to compare with true ones.")
     error = np.abs(true - decoded)
     spread = np.sum((true - true.mean()) ** 2)
     true_zone = np.clip((true / 100 * zones).astype(int), 0, zones - 1)

@@ -3,5 +3,5 @@
 from __future__ import annotations
 
 
-class InvalidData(ValueError):
+class InvalidDataError(ValueError):
     """The arrays or settings given cannot be used; the text says which and why."""

@@ -1,7 +1,7 @@
 """Cross-validation folds for data with memory: contiguous blocks of time with a guard on both sides.
 
-Neighbouring time bins of neural and behavioural data are nearly the same bin. Folds drawn at random over bins put one of
-the twins into training and the other into testing, and anything decodes. Blocks with a guard do not.
+Neighbouring time bins of neural and behavioural data are nearly the same bin. Folds drawn at random over bins put one
+of the twins into training and the other into testing, and anything decodes. Blocks with a guard do not.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.methods.errors import InvalidData
+from analysis.methods.errors import InvalidDataError
 
 
 @dataclass(frozen=True)
@@ -33,22 +33,22 @@ def required_guard(*, window: float, smoothing: float = 0.0) -> float:
 def contiguous_folds(n_bins: int, *, folds: int, guard_bins: int) -> list[Fold]:
     """Cut ``n_bins`` consecutive bins into ``folds`` blocks; each is tested once, trained on all bins beyond the guard.
 
-    Errors: ``InvalidData`` when there are fewer than two folds, or when blocks are so short that a fold would have no
-    training bins left. Source: the blocked cross-validation of Roberts et al. 2017, Ecography 40, 913-929.
+    Errors: ``InvalidDataError`` when there are fewer than two folds, or when blocks are so short that a fold would
+    have no training bins left. Source: the blocked cross-validation of Roberts et al. 2017, Ecography 40, 913-929.
     """
     if folds < 2:
-        raise InvalidData(f"Cross-validation needs at least 2 folds, not {folds}.")
+        raise InvalidDataError(f"Cross-validation needs at least 2 folds, not {folds}.")
     if guard_bins < 0:
-        raise InvalidData("A guard cannot be shorter than nothing.")
+        raise InvalidDataError("A guard cannot be shorter than nothing.")
     if n_bins < folds:
-        raise InvalidData(f"{n_bins} time bins cannot be cut into {folds} blocks.")
+        raise InvalidDataError(f"{n_bins} time bins cannot be cut into {folds} blocks.")
     bounds = np.linspace(0, n_bins, folds + 1).round().astype(int)
     index = np.arange(n_bins)
     made = []
     for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
         train = (index < start - guard_bins) | (index >= stop + guard_bins)
         if not train.any():
-            raise InvalidData(f"With {folds} folds and a guard of {guard_bins} bins nothing is left to train on.")
+            raise InvalidDataError(f"With {folds} folds and a guard of {guard_bins} bins nothing is left to train on.")
         made.append(Fold(train=train, test=(index >= start) & (index < stop)))
     return made
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.methods.errors import InvalidData
+from analysis.methods.errors import InvalidDataError
 
 Report = Callable[[float], None]
 
@@ -15,14 +15,16 @@ Report = Callable[[float], None]
 def shift_lags(n_bins: int, *, shifts: int, minimum_bins: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Draw ``shifts`` circular lags (bins), each at least ``minimum_bins`` from no shift in both directions.
 
-    Lags are drawn without repetition while there are enough different ones. Errors: ``InvalidData`` when the data are too
-    short to be shifted that far.
+    Lags are drawn without repetition while there are enough different ones. Errors: ``InvalidDataError`` when the
+    data are too short to be shifted that far.
     """
     if minimum_bins < 1:
-        raise InvalidData("A circular shift must move the data by at least one bin.")
+        raise InvalidDataError("A circular shift must move the data by at least one bin.")
     choices = np.arange(minimum_bins, n_bins - minimum_bins + 1)
     if choices.size == 0:
-        raise InvalidData(f"{n_bins} bins are too few to shift by at least {minimum_bins} bins in both directions.")
+        raise InvalidDataError(
+            f"{n_bins} bins are too few to shift by at least {minimum_bins} bins in both directions."
+        )
     return rng.choice(choices, size=shifts, replace=shifts > choices.size)
 
 
@@ -35,8 +37,8 @@ def circular_shift_null(
 ) -> NDArray[np.float64]:
     """Return the statistic for every lag, with all columns of ``values`` ``(n_bins, n_units)`` rolled together.
 
-    Rolling all units together keeps their rates, their correlations and their rhythms; only the tie to behaviour is cut.
-    ``statistic`` must repeat everything that was done to the real data, the whole cross-validation included.
+    Rolling all units together keeps their rates, their correlations and their rhythms; only the tie to behaviour is
+    cut. ``statistic`` must repeat everything that was done to the real data, the whole cross-validation included.
     """
     lags = np.asarray(lags, dtype=int)
     null = np.empty(lags.size)
@@ -54,7 +56,7 @@ def permutation_p(real: float, null: ArrayLike, *, smaller_is_better: bool) -> f
     """
     null = np.asarray(null, dtype=float)
     if null.size == 0:
-        raise InvalidData("A permutation test needs at least one permutation.")
+        raise InvalidDataError("A permutation test needs at least one permutation.")
     better = null <= real if smaller_is_better else null >= real
     return float((1 + np.count_nonzero(better)) / (1 + null.size))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.methods.errors import InvalidData
+from analysis.methods.errors import InvalidDataError
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class CleanPosition:
 def clean_position(time: ArrayLike, xy: ArrayLike, *, zeros_are_missing: bool = True) -> CleanPosition:
     """Drop repeated and backward time stamps, and blank zeros and teleports, counting each.
 
-    ``time`` (s) is ``(n,)``, ``xy`` ``(n, 2)`` in any unit. A *zero* is x = y = 0, which trackers write for nothing found. A
-    *teleport* is a sample further than 10 % of the range from the median of the five around it. Nothing is interpolated here.
-    Errors: ``InvalidData`` when the shapes do not match or fewer than two samples remain.
+    ``time`` (s) is ``(n,)``, ``xy`` ``(n, 2)`` in any unit. A *zero* is x = y = 0, which trackers write for nothing
+    found. A *teleport* is a sample further than 10 % of the range from the median of the five around it. Nothing is
+    interpolated here. Errors: ``InvalidDataError`` when the shapes do not match or fewer than two samples remain.
     """
     time, xy = np.asarray(time, float), np.array(xy, float)
     if time.ndim != 1 or xy.shape != (time.size, 2):
-        raise InvalidData(f"Positions need one time and one x, y per sample, not {time.shape} and {xy.shape}.")
+        raise InvalidDataError(f"Positions need one time and one x, y per sample, not {time.shape} and {xy.shape}.")
     finite = np.isfinite(time)
     time, xy = time[finite], xy[finite]
     # A stamp at or before the latest one so far tells nothing about when; the first of each is kept.
@@ -50,7 +50,7 @@ def clean_position(time: ArrayLike, xy: ArrayLike, *, zeros_are_missing: bool = 
     far = _teleports(xy)
     xy[far] = np.nan
     if np.count_nonzero(np.isfinite(xy[:, 0])) < 2:
-        raise InvalidData("Fewer than two usable positions remain.")
+        raise InvalidDataError("Fewer than two usable positions remain.")
     return CleanPosition(time, xy, duplicates, backward, int(zero.sum()), int(far.sum()))
 
 
@@ -71,7 +71,10 @@ def _teleports(xy: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Linear:
-    """Position along a track. ``percent`` ``(n,)`` 0-100, ``length`` in the unit of x and y, ``variance`` the explained share."""
+    """Position along a track.
+
+    ``percent`` ``(n,)`` 0-100, ``length`` in the unit of x and y, ``variance`` the explained share.
+    """
 
     percent: NDArray[np.float64]
     length: float
@@ -81,14 +84,14 @@ class Linear:
 def linearise(xy: ArrayLike) -> Linear:
     """Project positions ``(n, 2)`` on their first principal component and scale its range to 0-100 %.
 
-    The direction is fixed: percent rises with the coordinate that varies most. NaN stays NaN. The coordinate is made from
-    behaviour alone, before any fold; it defines what is decoded and sees no spike. Errors: ``InvalidData`` when the animal
-    does not move.
+    The direction is fixed: percent rises with the coordinate that varies most. NaN stays NaN. The coordinate is made
+    from behaviour alone, before any fold; it defines what is decoded and sees no spike. Errors: ``InvalidDataError``
+    when the animal does not move.
     """
     xy = np.asarray(xy, float)
     seen = np.isfinite(xy).all(axis=1)
     if np.count_nonzero(seen) < 2:
-        raise InvalidData("Fewer than two usable positions remain.")
+        raise InvalidDataError("Fewer than two usable positions remain.")
     centred = xy - xy[seen].mean(axis=0)
     variances, axes = np.linalg.eigh(np.cov(centred[seen].T))
     axis = axes[:, -1]
@@ -96,7 +99,7 @@ def linearise(xy: ArrayLike) -> Linear:
     along = centred @ axis
     low, high = along[seen].min(), along[seen].max()
     if not high > low:
-        raise InvalidData("The animal stays at one point, so there is no track to measure along.")
+        raise InvalidDataError("The animal stays at one point, so there is no track to measure along.")
     return Linear((along - low) / (high - low) * 100, float(high - low), float(variances[-1] / variances.sum()))
 
 
@@ -114,14 +117,14 @@ def bin_position(
     """Put a position on time bins: its value at the centre of each bin and its mean speed from edge to edge.
 
     ``time`` (s) and ``value`` are ``(n,)``, ``edges`` (s) ``(n_bins + 1,)``; speed is in units of value per second.
-    ``smoothing`` is the sigma (s) of a Gaussian over the samples, cut at 3 sigma. Bins that touch a gap between seen samples
-    longer than ``longest_gap`` (s), or lie outside them, are NaN: nothing is interpolated across it.
+    ``smoothing`` is the sigma (s) of a Gaussian over the samples, cut at 3 sigma. Bins that touch a gap between seen
+    samples longer than ``longest_gap`` (s), or lie outside them, are NaN: nothing is interpolated across it.
     """
     time, value, edges = (np.asarray(a, float) for a in (time, value, edges))
     seen = np.isfinite(value)
     time, value = time[seen], value[seen]
     if time.size < 2:
-        raise InvalidData("Fewer than two usable positions remain.")
+        raise InvalidDataError("Fewer than two usable positions remain.")
     if smoothing > 0:
         value = _smooth(time, value, smoothing, longest_gap)
     centre = (edges[:-1] + edges[1:]) / 2

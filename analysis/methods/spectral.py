@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.methods.errors import InvalidData
+from analysis.methods.errors import InvalidDataError
 
 
 @dataclass(frozen=True)
@@ -22,16 +22,16 @@ class Spectrogram:
 def spectrogram(signal: ArrayLike, rate: float, *, window: float, step: float, highest: float) -> Spectrogram:
     """Return the power spectral density of Hann windows along a signal ``(n,)``, one-sided, means removed.
 
-    ``window`` and ``step`` are seconds; frequencies up to ``highest`` Hz are kept. Works through the signal in pieces, so
-    memory stays small. Errors: ``InvalidData`` when the signal is shorter than one window. Source: Welch 1967, IEEE Trans.
-    Audio Electroacoust. 15, 70-73.
+    ``window`` and ``step`` are seconds; frequencies up to ``highest`` Hz are kept. Works through the signal in
+    pieces, so memory stays small. Errors: ``InvalidDataError`` when the signal is shorter than one window. Source:
+    Welch 1967, IEEE Trans. Audio Electroacoust. 15, 70-73.
     """
     signal = np.asarray(signal)
     length, hop = round(window * rate), max(1, round(step * rate))
     if length < 8:
-        raise InvalidData(f"A window of {window:g} s holds only {length} samples at {rate:g} Hz.")
+        raise InvalidDataError(f"A window of {window:g} s holds only {length} samples at {rate:g} Hz.")
     if signal.size < length:
-        raise InvalidData(f"The signal lasts {signal.size / rate:.3g} s, less than one window of {window:g} s.")
+        raise InvalidDataError(f"The signal lasts {signal.size / rate:.3g} s, less than one window of {window:g} s.")
     taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
     frequency = np.fft.rfftfreq(length, 1 / rate)
     keep = frequency <= highest
@@ -60,7 +60,9 @@ def band_power(power: NDArray[np.float64], frequency: NDArray[np.float64], low: 
     """Integrate power spectral densities ``(..., n_frequencies)`` from ``low`` to ``high`` Hz: unit^2, ``(...)``."""
     inside = (frequency >= low) & (frequency <= high)
     if np.count_nonzero(inside) < 2:
-        raise InvalidData(f"From {low:g} to {high:g} Hz there are fewer than two frequencies; use a longer window.")
+        raise InvalidDataError(
+            f"From {low:g} to {high:g} Hz there are fewer than two frequencies; use a longer window."
+        )
     return np.trapezoid(power[..., inside], frequency[inside], axis=-1)
 
 
@@ -68,8 +70,9 @@ def band_power(power: NDArray[np.float64], frequency: NDArray[np.float64], low: 
 class Rhythm:
     """A peak of a spectrum inside a band, and the falling background it stands on.
 
-    ``frequency`` (Hz) of the largest power above the background and ``height`` (dB) there, both None when no peak stands out; ``raw`` the
-    frequency of the largest power with the background left in; ``background`` (unit^2/Hz) ``(n_frequencies,)``; ``exponent`` of 1/f^exponent.
+    ``frequency`` (Hz) of the largest power above the background and ``height`` (dB) there, both None when no peak
+    stands out; ``raw`` the frequency of the largest power with the background left in; ``background`` (unit^2/Hz)
+    ``(n_frequencies,)``; ``exponent`` of 1/f^exponent fitted across ``fit`` (Hz).
     """
 
     frequency: float | None
@@ -77,6 +80,7 @@ class Rhythm:
     raw: float
     background: NDArray[np.float64]
     exponent: float
+    fit: tuple[float, float]
 
 
 def find_rhythm(
@@ -89,18 +93,21 @@ def find_rhythm(
 ) -> Rhythm:
     """Find the peak of a spectrum ``(n_frequencies,)`` in ``band`` (Hz) above its own 1/f background.
 
-    The background is a line in log power over log frequency across ``fit`` (Hz), refitted on what lies near or below it, so that
-    the peak and its harmonics do not lift it. A maximum at an edge of the band, or lower than ``minimum_height`` (dB), is slope
-    and not rhythm: then ``frequency`` is None. The maximum is refined by a parabola through its neighbours. Source: the
-    separation of aperiodic and periodic power of Donoghue et al. 2020, Nat. Neurosci. 23, 1655-1665, in its simplest form.
+    The background is a line in log power over log frequency across ``fit`` (Hz), refitted on what lies near or below
+    it, so that the peak and its harmonics do not lift it. A maximum at an edge of the band, or lower than
+    ``minimum_height`` (dB), is slope and not rhythm: then ``frequency`` is None. The maximum is refined by a parabola
+    through its neighbours. Source: the separation of aperiodic and periodic power of Donoghue et al. 2020, Nat.
+    Neurosci. 23, 1655-1665, in its simplest form.
     """
     power, frequency = np.asarray(power, float), np.asarray(frequency, float)
     low, high = band
     inside = np.flatnonzero((frequency >= low) & (frequency <= high))
     if inside.size < 3:
-        raise InvalidData(f"From {low:g} to {high:g} Hz there are fewer than three frequencies; use a longer window.")
+        raise InvalidDataError(
+            f"From {low:g} to {high:g} Hz there are fewer than three frequencies; use a longer window."
+        )
     if not np.all(power[inside] > 0):
-        raise InvalidData("The signal has no power in the band: the channel is dead or constant.")
+        raise InvalidDataError("The signal has no power in the band: the channel is dead or constant.")
     use = (frequency >= fit[0]) & (frequency <= fit[1]) & (power > 0)
     log_f, log_p = np.log10(frequency[use]), np.log10(power[use])
     slope, offset = np.polyfit(log_f, log_p, 1)
@@ -118,12 +125,12 @@ def find_rhythm(
     best = int(np.argmax(above))
     raw = float(frequency[inside[np.argmax(power[inside])]])
     if best in (0, inside.size - 1) or above[best] < minimum_height:
-        return Rhythm(None, None, raw, background, float(-slope))
+        return Rhythm(None, None, raw, background, float(-slope), fit)
     left, middle, right = above[best - 1 : best + 2]
     curve = left - 2 * middle + right
     shift = 0.5 * (left - right) / curve if curve < 0 else 0.0
     step = frequency[1] - frequency[0]
-    return Rhythm(float(frequency[inside[best]] + shift * step), float(middle), raw, background, float(-slope))
+    return Rhythm(float(frequency[inside[best]] + shift * step), float(middle), raw, background, float(-slope), fit)
 
 
 def _spread(values: NDArray[np.float64]) -> float:

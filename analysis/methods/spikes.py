@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.methods.errors import InvalidData
+from analysis.methods.errors import InvalidDataError
 
 
 def time_edges(start: float, stop: float, bin_width: float) -> NDArray[np.float64]:
     """Return the edges (s) of the whole bins that fit into start..stop, ``(n_bins + 1,)``."""
     if not bin_width > 0:
-        raise InvalidData("The width of a time bin must be above zero.")
+        raise InvalidDataError("The width of a time bin must be above zero.")
     n_bins = int(np.floor((stop - start) / bin_width + 1e-9))
     if n_bins < 1:
-        raise InvalidData(f"From {start:g} s to {stop:g} s there is no whole bin of {bin_width:g} s.")
+        raise InvalidDataError(f"From {start:g} s to {stop:g} s there is no whole bin of {bin_width:g} s.")
     return start + np.arange(n_bins + 1) * bin_width
 
 

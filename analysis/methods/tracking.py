@@ -14,9 +14,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.methods.errors import InvalidData
+from analysis.methods.errors import InvalidDataError
 
 Frame = NDArray[np.uint8]
+
+# Seconds that something far away must be seen for before it is believed to be the animal.
+_SHORTEST_VISIT = 0.25
 
 
 class Lost(enum.IntEnum):
@@ -29,6 +32,7 @@ class Lost(enum.IntEnum):
     UNLIKE = 4
     JUMP = 5
     AMBIGUOUS = 6
+    UNREADABLE = 7
 
     @property
     def sentence(self) -> str:
@@ -44,6 +48,7 @@ _REASONS = {
     Lost.UNLIKE: "its size is unlike the animal's",
     Lost.JUMP: "it is further away than the animal can have gone",
     Lost.AMBIGUOUS: "a second thing of nearly the same size is there",
+    Lost.UNREADABLE: "the picture is damaged",
 }
 
 
@@ -51,9 +56,10 @@ _REASONS = {
 class TrackerSettings:
     """How the animal is told from the background; lengths in px, areas in px^2, contrast in grey levels (0-255).
 
-    ``threshold`` None means Otsu's for every frame, never below ``minimum_contrast``. ``largest_share`` is of the picture. A blob whose area is
-    ``size_tolerance`` times above or below the median is not the animal. ``maximum_speed`` (px/s) None means two diagonals of the
-    picture a second. A frame is ambiguous when the second blob has more than ``second_share`` of the area of the first.
+    ``threshold`` None means Otsu's for every frame, never below ``minimum_contrast``. ``largest_share`` is of the
+    picture. A blob whose area is ``size_tolerance`` times above or below the median is not the animal.
+    ``maximum_speed`` (px/s) None means one diagonal of the picture a second. A frame is ambiguous when the second
+    blob has more than ``second_share`` of the area of the first.
     """
 
     animal: Literal["dark", "light"] = "dark"
@@ -70,8 +76,7 @@ class TrackerSettings:
 
 @dataclass(frozen=True)
 class Track:
-    """``time`` (s) ``(n,)``, ``xy`` (px from the top left corner of the whole picture) ``(n, 2)`` NaN where lost, ``area`` (px^2) and
-    ``reason`` (``Lost``) ``(n,)``."""
+    """``time`` (s) ``(n,)``, ``xy`` (px from the top left corner of the whole picture) ``(n, 2)`` NaN where lost, ``area`` (px^2) and ``reason`` (``Lost``) ``(n,)``."""
 
     time: NDArray[np.float64]
     xy: NDArray[np.float64]
@@ -82,17 +87,23 @@ class Track:
 def background_of(frames: Iterable[Frame], *, quantile: float = 0.5) -> Frame:
     """Return the picture without the animal: for every pixel a quantile over frames ``(height, width)`` uint8.
 
-    The median (0.5) is right while the animal is at each place less than half of the time; for a dark animal that rests long, a higher
-    quantile sees through it. Errors: ``InvalidData`` with fewer than three frames or frames of different sizes.
+    The median (0.5) is right while the animal is at each place less than half of the time; for a dark animal that
+    rests long, a higher quantile sees through it. Errors: ``InvalidDataError`` with fewer than three frames or frames
+    of different sizes.
     """
     stack = list(frames)
     if len(stack) < 3:
-        raise InvalidData(f"{len(stack)} frames are too few to tell the animal from the background; 3 are the least.")
+        raise InvalidDataError(
+            f"{len(stack)} frames are too few to tell the animal from the background; 3 are the least."
+        )
     if len({frame.shape for frame in stack}) != 1:
-        raise InvalidData("The frames of the video differ in size.")
+        raise InvalidDataError("The frames of the video differ in size.")
     pictures = np.stack(stack)
     rank = round(quantile * (len(stack) - 1))
     return np.partition(pictures, rank, axis=0)[rank]
+
+
+_UNREADABLE = (np.nan, np.nan, 0.0, Lost.UNREADABLE)
 
 
 class Finder:
@@ -105,7 +116,7 @@ class Finder:
         height, width = background.shape
         x0, y0, x1, y1 = settings.region or (0, 0, width, height)
         if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
-            raise InvalidData(f"The region {settings.region} is not inside the picture of {width} x {height} px.")
+            raise InvalidDataError(f"The region {settings.region} is not inside the picture of {width} x {height} px.")
         self._slice = (slice(y0, y1), slice(x0, x1))
         self._corner = (x0, y0)
         self._shape = background.shape
@@ -119,7 +130,7 @@ class Finder:
         import cv2
 
         if frame.shape != self._shape:
-            raise InvalidData(
+            raise InvalidDataError(
                 f"A frame is {frame.shape[1]} x {frame.shape[0]} px, the background "
                 f"{self._shape[1]} x {self._shape[0]} px: the camera was changed within the recording."
             )
@@ -162,47 +173,53 @@ class Finder:
 
 
 def track_animal(
-    frames: Iterable[tuple[float, Frame]],
+    frames: Iterable[tuple[float, Frame | None]],
     background: Frame,
     settings: TrackerSettings,
     *,
     report: Callable[[int, float], None] | None = None,
 ) -> Track:
-    """Track one animal through ``(time in s, frame)`` pairs, holding one frame at a time.
+    """Track one animal through ``(time in s, frame or None)`` pairs, holding one frame at a time.
 
-    ``report(frames done, time)`` is called every 100 frames. What was found is then judged as a whole: sizes unlike the animal's and jumps
-    become lost. Errors: ``InvalidData`` when there is no frame, or when the size of the frames changes.
+    ``report(frames done, time)`` is called every 100 frames. What was found is then judged as a whole: sizes unlike
+    the animal's and jumps become lost. Errors: ``InvalidDataError`` when there is no frame, or when the size of the
+    frames changes.
     """
     finder = Finder(background, settings)
     rows: list[tuple[float, float, float, float, int]] = []
     for time, frame in frames:
-        rows.append((time, *finder.find(frame)))
+        rows.append((time, *(finder.find(frame) if frame is not None else _UNREADABLE)))
         if report is not None and len(rows) % 100 == 0:
             report(len(rows), time)
     if not rows:
-        raise InvalidData("The video has no frame.")
+        raise InvalidDataError("The video has no frame.")
     table = np.array(rows, float)
     track = Track(table[:, 0], table[:, 1:3], table[:, 3], table[:, 4].astype(np.uint8))
     diagonal = float(np.hypot(*background.shape))
-    return _judge(track, settings, settings.maximum_speed or 2 * diagonal)
+    return _judge(track, settings, settings.maximum_speed or diagonal)
 
 
 def _judge(track: Track, settings: TrackerSettings, maximum_speed: float) -> Track:
-    """Withdraw positions whose blob has the wrong size or that the animal could not have reached."""
+    """Withdraw positions whose blob has the wrong size, and short visits to places the animal could not have reached."""
     reason, xy = track.reason.copy(), track.xy.copy()
     found = reason == Lost.FOUND
     if found.any():
-        usual = float(np.median(track.area[found]))
-        ratio = track.area / usual
+        ratio = track.area / float(np.median(track.area[found]))
         reason[found & ((ratio > settings.size_tolerance) | (ratio < 1 / settings.size_tolerance))] = Lost.UNLIKE
-    last: int | None = None
-    for now in np.flatnonzero(reason == Lost.FOUND):
-        if last is not None:
-            elapsed = max(track.time[now] - track.time[last], 1e-3)
-            if np.hypot(*(xy[now] - xy[last])) > maximum_speed * elapsed:
-                reason[now] = Lost.JUMP
-                continue
-        last = now
+    while True:
+        kept = np.flatnonzero(reason == Lost.FOUND)
+        if kept.size < 2:
+            break
+        elapsed = np.maximum(np.diff(track.time[kept]), 1e-3)
+        too_fast = np.hypot(*np.diff(xy[kept], axis=0).T) > maximum_speed * elapsed
+        visits = np.split(kept, np.flatnonzero(too_fast) + 1)
+        if len(visits) < 2:
+            break
+        # One visit goes at a time, the shortest first: without it its neighbours may well follow each other.
+        shortest = min(visits, key=len)
+        if track.time[shortest[-1]] - track.time[shortest[0]] >= _SHORTEST_VISIT:
+            break
+        reason[shortest] = Lost.JUMP
     xy[reason != Lost.FOUND] = np.nan
     return Track(track.time, xy, track.area, reason)
 

@@ -49,7 +49,7 @@ class DecodePositionParameters(Parameters):
     guard: float = _quantity(
         1.0, "s", "Time left out between training and tested bins; at least the window and all smoothing.", ge=0, le=60
     )
-    shifts: int = _quantity(200, "shifts", "Circular shifts of all units together; 0 skips the test.", ge=0, le=10_000)
+    shifts: int = _quantity(1000, "shifts", "Circular shifts of all units together; 0 skips the test.", ge=0, le=10_000)
     shortest_shift: float = _quantity(20.0, "s", "Least distance of a shift from none.", ge=20)
     track_length: float | None = _quantity(
         None, "cm", "Length of the track from end to end of the animal's range; gives errors in cm.", gt=0
@@ -294,7 +294,7 @@ def _output(
     median = f"{result.median:.1f} % of the track"
     if behaviour.length:
         median = f"{result.median * behaviour.length / 100:.1f} cm ({median})"
-    chance = f", p = {p:.3g} against {null.size} circular shifts" if p is not None else ", not tested against chance"
+    chance = f", p = {p:.2g} against {null.size} circular shifts" if p is not None else ", not tested against chance"
     return Output(metrics, figures, ["decoded.npz"], [], f"Median error {median}{chance}.")
 
 

@@ -1,5 +1,9 @@
 """Addresses of the websockets."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-websocket_urlpatterns: list[URLPattern] = []
+from sessions.consumers import SessionConsumer
+
+websocket_urlpatterns: list[URLPattern] = [
+    path("ws/sessions/<uuid:pk>/", SessionConsumer.as_asgi(), name="session-news"),  # type: ignore[arg-type]
+]

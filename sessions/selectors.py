@@ -22,6 +22,12 @@ from sessions.errors import NotFound
 from sessions.models import Animal, DataFile, Event, Project, Recording, Rig, Session
 from sessions.permissions import projects_for, visible
 
+# Where a recording is looked for: its own names, its files, its session and animals.
+RECORDING_WORDS = (
+    "name", "kind", "format", "session__title", "files__path", "session__session_animals__animal__identifier",
+    "session__task__name",
+)  # fmt: skip
+
 
 def projects(user: Any) -> QuerySet[Project]:
     """Return the projects that the user belongs to."""
@@ -126,22 +132,20 @@ def search(user: Any, text: str, limit: int = 20) -> dict[str, list[Any]]:
     if not words:
         return {"animals": [], "sessions": [], "recordings": []}
     found = {
-        "animals": _matching(
+        "animals": matching(
             animals(user), words, "identifier", "species__name", "strain__name", "genotype", "cage", "notes"
         ).order_by("identifier"),
-        "sessions": _matching(
+        "sessions": matching(
             sessions(user), words, "title", "narrative", "task__name", "rig__name",
             "session_animals__animal__identifier",
         ).order_by("-start", "id"),
-        "recordings": _matching(
-            recording_rows(user), words, "name", "kind", "format", "session__title", "files__path",
-            "session__session_animals__animal__identifier", "session__task__name",
-        ).order_by("-created", "id"),
+        "recordings": matching(recording_rows(user), words, *RECORDING_WORDS).order_by("-created", "id"),
     }  # fmt: skip
     return {name: list(queryset[:limit]) for name, queryset in found.items()}
 
 
-def _matching(queryset: QuerySet[Any], words: list[str], *fields: str) -> QuerySet[Any]:
+def matching(queryset: QuerySet[Any], words: list[str], *fields: str) -> QuerySet[Any]:
+    """Narrow to rows of which every word is in one of the fields."""
     ids = queryset.model.objects.order_by()
     for word in words:
         anywhere = Q()
@@ -162,12 +166,17 @@ def history(instance: Any, limit: int = 50) -> list[dict[str, Any]]:
     ids = {row.pgh_context.metadata.get("user") for row in rows if row.pgh_context} - {None}
     names = dict(get_user_model().objects.filter(pk__in=ids).values_list("pk", "username"))
     fields = [f for f in instance._meta.fields if not f.primary_key]
+    named = _names_of_keys(rows, [f for f in fields if f.is_relation])
     changes = []
     for position, row in enumerate(rows[:limit]):
         before = rows[position + 1] if position + 1 < len(rows) else None
         metadata = row.pgh_context.metadata if row.pgh_context else {}
         differences = [
-            (f.verbose_name, getattr(before, f.attname), getattr(row, f.attname))
+            {
+                "field": f.verbose_name,
+                "before": _shown(f, getattr(before, f.attname), named),
+                "after": _shown(f, getattr(row, f.attname), named),
+            }
             for f in fields
             if before is not None and getattr(before, f.attname) != getattr(row, f.attname)
         ]
@@ -181,3 +190,21 @@ def history(instance: Any, limit: int = 50) -> list[dict[str, Any]]:
             }
         )
     return changes
+
+
+def _names_of_keys(rows: list[Any], relations: list[Any]) -> dict[str, dict[Any, Any]]:
+    """Return, for each relation, the rows that its keys mean: a person reads names."""
+    named = {}
+    for f in relations:
+        keys = {getattr(row, f.attname) for row in rows} - {None}
+        # The current row's own relation needs no query when it never changed.
+        named[f.attname] = f.related_model.objects.in_bulk(keys) if len(keys) > 1 else {}
+    return named
+
+
+def _shown(f: Any, value: Any, named: dict[str, dict[Any, Any]]) -> Any:
+    if value in (None, ""):
+        return ""
+    if f.is_relation:
+        return str(named[f.attname].get(value, value))
+    return dict(f.flatchoices).get(value, value) if f.choices else value

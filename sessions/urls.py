@@ -1,5 +1,29 @@
 """Addresses of the pages."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from sessions.pages import account, animals, recordings, sessions
+
+app_name = "lab"
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("animals/", animals.animals, name="animals"),
+    path("animals/new/", animals.new_animal, name="animal-new"),
+    path("animals/<uuid:pk>/", animals.animal, name="animal"),
+    path("animals/<uuid:pk>/change/", animals.change_animal, name="animal-change"),
+    path("sessions/", sessions.sessions, name="sessions"),
+    path("sessions/new/", sessions.start_session, name="session-start"),
+    path("sessions/<uuid:pk>/", sessions.session, name="session"),
+    path("sessions/<uuid:pk>/recordings/", sessions.session_recordings, name="session-recordings"),
+    path("sessions/<uuid:pk>/end/", sessions.end_session, name="session-end"),
+    path("sessions/<uuid:pk>/notes/", sessions.session_notes, name="session-notes"),
+    path("sessions/<uuid:pk>/register/", sessions.register_files, name="session-register"),
+    path("recordings/", recordings.recordings, name="recordings"),
+    path("recordings/<uuid:pk>/", recordings.recording, name="recording"),
+    path("files/<uuid:pk>/download/", recordings.download, name="file-download"),
+    path("search/", recordings.search, name="search"),
+    path("account/", account.account, name="account"),
+    path("account/tokens/", account.new_token, name="token-new"),
+    path("account/tokens/<uuid:pk>/revoke/", account.revoke, name="token-revoke"),
+    path("account/password/", account.change_password, name="password-change"),
+]

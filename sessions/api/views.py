@@ -25,9 +25,6 @@ from sessions.models import Animal, ApiToken, DataFile, Event, Project, Recordin
 from sessions.tokens import revoke_token
 
 
-@extend_schema_view(
-    list=extend_schema(summary="Projects that you belong to"), create=extend_schema(summary="Start one")
-)
 class ProjectViewSet(ReadViewSet):
     """Studies. Roles in them are given in the admin."""
 

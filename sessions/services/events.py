@@ -45,13 +45,18 @@ def add_events(*, by: Any, session: Session, events: Sequence[Mapping[str, Any]]
         Event.objects.bulk_create(fresh, batch_size=1000)
         if fresh:
             newest = sorted(fresh, key=lambda row: row.time)[-MOST_TOLD:]
-            tell(session.pk, {"type": "events", "added": len(fresh), "events": [as_message(row) for row in newest]})
+            total = Event.objects.filter(session=session).count()
+            news = {"added": len(fresh), "total": total, "events": [as_message(row) for row in newest]}
+            tell(session.pk, {"type": "events", **news})
     return len(fresh), len(rows) - len(fresh)
 
 
 def as_message(event: Event) -> dict[str, Any]:
-    """Return an event as the websocket and the page say it."""
+    """Return an event as the websocket says it; ``clock`` is its time of day in the laboratory's zone."""
+    local = timezone.localtime(event.time)
     return {
+        "id": event.pk,
+        "clock": f"{local:%H:%M:%S}.{local.microsecond // 1000:03}",
         "time": event.time.isoformat(),
         "kind": event.kind,
         "value": event.value,

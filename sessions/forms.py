@@ -1,0 +1,195 @@
+"""Forms of the pages: what a field may be. What it means, and who may, the services say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django import forms
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from sessions.errors import LabError
+from sessions.models import (
+    Animal,
+    AnimalStatus,
+    DataRoot,
+    Project,
+    Quality,
+    RecordingKind,
+    Rig,
+    Session,
+    Sex,
+    Species,
+    Strain,
+    Task,
+    TokenScope,
+)
+from sessions.permissions import projects_for, visible
+
+T = TypeVar("T")
+
+
+def carry_out(form: forms.Form, service: Callable[..., T], **values: Any) -> T | None:
+    """Call a service; what it refuses is shown beside the form's fields, and ``None`` is returned."""
+    try:
+        return service(**values)
+    except LabError as error:
+        for field, messages in error.errors.items():
+            form.add_error(field if field in form.fields else None, messages)
+        if not error.errors:
+            form.add_error(None, error.detail)
+        return None
+
+
+def _choose(form: forms.Form, name: str, queryset: QuerySet[Any]) -> None:
+    """Let a field choose among these rows: what a person may choose depends on who he is."""
+    field = form.fields[name]
+    if isinstance(field, forms.ModelChoiceField):
+        field.queryset = queryset
+
+
+class AnimalForm(forms.Form):
+    """An animal's facts."""
+
+    identifier = forms.CharField(max_length=64, help_text="The name used in the laboratory, such as R214.")
+    project = forms.ModelChoiceField(Project.objects.none())
+    species = forms.ModelChoiceField(Species.objects.all())
+    strain = forms.ModelChoiceField(Strain.objects.select_related("species"), required=False)
+    genotype = forms.CharField(max_length=200, required=False)
+    sex = forms.ChoiceField(choices=Sex.choices, initial=Sex.UNKNOWN)
+    birth_date = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    death_date = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    status = forms.ChoiceField(choices=AnimalStatus.choices, initial=AnimalStatus.ALIVE)
+    cage = forms.CharField(max_length=64, required=False)
+    notes = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3}))
+
+    def __init__(self, *args: Any, user: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _choose(self, "project", projects_for(user, "change").order_by("name"))
+
+
+class StartSessionForm(forms.Form):
+    """Who does what, where: all that is needed to start."""
+
+    animals = forms.ModelMultipleChoiceField(
+        Animal.objects.none(), widget=forms.CheckboxSelectMultiple, required=False, help_text="Those alive, by project."
+    )
+    rig = forms.ModelChoiceField(Rig.objects.none(), required=False, empty_label="no rig")
+    task = forms.ModelChoiceField(Task.objects.all(), required=False, empty_label="no task")
+    project = forms.ModelChoiceField(
+        Project.objects.none(), required=False, empty_label="that of the animals", help_text="Needed without an animal."
+    )
+    title = forms.CharField(max_length=200, required=False, help_text="Animals, task and day when left empty.")
+    narrative = forms.CharField(label="Notes", required=False, widget=forms.Textarea(attrs={"rows": 3}))
+
+    def __init__(self, *args: Any, user: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        mine = projects_for(user, "change")
+        choices: dict[str, Any] = {
+            "animals": Animal.objects.filter(project__in=mine, status=AnimalStatus.ALIVE).select_related("project"),
+            "rig": visible(user, Rig.objects.all()).order_by("name"),
+            "project": mine.order_by("name"),
+        }
+        for name, queryset in choices.items():
+            _choose(self, name, queryset)
+
+
+class NotesForm(forms.Form):
+    """What people write and judge about a session."""
+
+    title = forms.CharField(max_length=200, required=False)
+    quality = forms.ChoiceField(choices=Quality.choices, required=False)
+    narrative = forms.CharField(label="Notes", required=False, widget=forms.Textarea(attrs={"rows": 6}))
+
+
+class RegisterForm(forms.Form):
+    """Files that lie on the server, as a recording."""
+
+    kind = forms.ChoiceField(choices=RecordingKind.choices)
+    root = forms.ModelChoiceField(DataRoot.objects.all(), to_field_name="name", empty_label=None, label="Data root")
+    paths = forms.CharField(
+        label="Files", widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
+        help_text="One path below the data root on each line.",
+    )  # fmt: skip
+    name = forms.CharField(max_length=100, required=False, help_text="Probe, camera or tracker.")
+    parameters = forms.CharField(
+        required=False, widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false"}),
+        help_text='What a reader must know, as JSON: {"rate": 1250, "unit": "uV"}; of raw binary channels, rate, dtype.',
+    )  # fmt: skip
+
+    def clean_paths(self) -> list[str]:
+        """Return the lines that are not empty."""
+        return [line.strip() for line in self.cleaned_data["paths"].splitlines() if line.strip()]
+
+    def clean_parameters(self) -> dict[str, Any]:
+        """Return the JSON object, or say what is wrong with it."""
+        text = self.cleaned_data["parameters"].strip()
+        if not text:
+            return {}
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise forms.ValidationError(f"This is not JSON: {error}.") from None
+        if not isinstance(value, dict):
+            raise forms.ValidationError('Write an object, such as {"rate": 1250}.')
+        return value
+
+
+class TokenForm(forms.Form):
+    """A key for a script."""
+
+    name = forms.CharField(max_length=100, help_text="What uses it, such as box 3 controller.")
+    scope = forms.ChoiceField(choices=TokenScope.choices, initial=TokenScope.WRITE)
+    expires = forms.DateField(
+        required=False, widget=forms.DateInput(attrs={"type": "date"}), help_text="Never when left empty."
+    )
+
+    def clean_expires(self) -> Any:
+        """Return the end of that day; a day that is over is refused."""
+        day = self.cleaned_data["expires"]
+        if day is None:
+            return None
+        if day < timezone.localdate():
+            raise forms.ValidationError("This day is over.")
+        return timezone.make_aware(timezone.datetime(day.year, day.month, day.day, 23, 59, 59))
+
+
+class AnimalListFilter(forms.Form):
+    """Filters of the animals' list."""
+
+    q = forms.CharField(required=False, label="Search", max_length=100)
+    project = forms.ModelChoiceField(Project.objects.none(), required=False, empty_label="all projects")
+    status = forms.ChoiceField(choices=[("", "any status"), *AnimalStatus.choices], required=False)
+
+    def __init__(self, *args: Any, user: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _choose(self, "project", projects_for(user).order_by("name"))
+
+
+class SessionListFilter(forms.Form):
+    """Filters of the sessions' list."""
+
+    day = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    rig = forms.ModelChoiceField(Rig.objects.none(), required=False, empty_label="all rigs")
+    animal = forms.CharField(required=False, max_length=64)
+    state = forms.ChoiceField(
+        choices=[("", "running and ended"), ("running", "running"), ("ended", "ended")], required=False
+    )
+
+    def __init__(self, *args: Any, user: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _choose(self, "rig", visible(user, Rig.objects.all()).order_by("name"))
+
+
+class RecordingListFilter(forms.Form):
+    """Filters of the recordings' list."""
+
+    q = forms.CharField(required=False, label="Search", max_length=100)
+    kind = forms.ChoiceField(choices=[("", "all kinds"), *RecordingKind.choices], required=False)
+
+
+def session_initial(session: Session) -> dict[str, Any]:
+    """Return what the notes' form starts with."""
+    return {"title": session.title, "quality": session.quality, "narrative": session.narrative}

@@ -1,0 +1,79 @@
+"""Pages of recordings, their files, and the search over everything."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from sessions import selectors
+from sessions.downloads import data_file_response
+from sessions.formats import FORMATS
+from sessions.forms import RecordingListFilter
+from sessions.permissions import can
+
+PAGE = 50
+FILES_SHOWN = 100
+
+
+@login_required
+@require_safe
+def recordings(request: HttpRequest) -> HttpResponse:
+    """All recordings that the reader may see, newest first."""
+    form = RecordingListFilter(request.GET)
+    rows = selectors.recording_rows(request.user)
+    if form.is_valid():
+        if text := form.cleaned_data["q"].strip():
+            rows = selectors.matching(rows, text.split(), *selectors.RECORDING_WORDS)
+        if form.cleaned_data["kind"]:
+            rows = rows.filter(kind=form.cleaned_data["kind"])
+    page = Paginator(rows.order_by("-created", "id"), PAGE).get_page(request.GET.get("page"))
+    filtered = any(request.GET.values())
+    return render(request, "sessions/recordings.html", {"form": form, "page": page, "filtered": filtered})
+
+
+@login_required
+@require_safe
+def recording(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """One recording: what it is, its files, what was made of it."""
+    row = selectors.one(selectors.recordings(request.user), pk)
+    files = selectors.newest_revisions(list(row.files.all()))
+    label = FORMATS[row.format].label if row.format in FORMATS else row.format
+    return render(
+        request,
+        "sessions/recording.html",
+        {
+            "recording": row,
+            "session": selectors.one(selectors.sessions(request.user), row.session_id),
+            "files": files[:FILES_SHOWN],
+            "more_files": max(0, len(files) - FILES_SHOWN),
+            "size": sum(file.size for file in files),
+            "hashed": sum(bool(file.sha256) for file in files),
+            "file_count": len(files),
+            "format_label": label,
+            "parents": selectors.recording_rows(request.user).filter(derived=row),
+            "children": selectors.recording_rows(request.user).filter(derived_from=row),
+            "may_change": can(request.user, "change", row),
+        },
+    )
+
+
+@login_required
+@require_safe
+def download(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """The content of a data file."""
+    return data_file_response(request, selectors.one(selectors.files(request.user), pk))
+
+
+@login_required
+@require_safe
+def search(request: HttpRequest) -> HttpResponse:
+    """Animals, sessions and recordings by words of their names and notes."""
+    text = request.GET.get("q", "")[:200].replace("\0", " ")
+    found = selectors.search(request.user, text)
+    return render(request, "sessions/search.html", {"q": text, "found": found, "any": any(found.values())})

@@ -1,0 +1,146 @@
+"""Pages of sessions; the page of one is open during the experiment."""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from sessions import selectors, services
+from sessions.data_roots import DEFAULT, default_root
+from sessions.forms import NotesForm, RegisterForm, SessionListFilter, StartSessionForm, carry_out, session_initial
+from sessions.permissions import can, projects_for, require
+
+PAGE = 50
+EVENTS_SHOWN = 100
+
+
+@login_required
+@require_safe
+def sessions(request: HttpRequest) -> HttpResponse:
+    """All sessions that the reader may see, newest first."""
+    form = SessionListFilter(request.GET, user=request.user)
+    rows = selectors.sessions(request.user)
+    if form.is_valid():
+        if day := form.cleaned_data["day"]:
+            midnight = timezone.make_aware(datetime.combine(day, time()))
+            rows = rows.filter(start__gte=midnight, start__lt=midnight + timedelta(days=1))
+        if form.cleaned_data["rig"]:
+            rows = rows.filter(rig=form.cleaned_data["rig"])
+        if animal := form.cleaned_data["animal"].strip():
+            rows = selectors.matching(rows, [animal], "session_animals__animal__identifier")
+        if form.cleaned_data["state"]:
+            rows = rows.filter(end__isnull=form.cleaned_data["state"] == "running")
+    page = Paginator(rows.order_by("-start", "id"), PAGE).get_page(request.GET.get("page"))
+    may_add = projects_for(request.user, "change").exists()
+    filtered = any(request.GET.values())
+    return render(
+        request, "sessions/sessions.html", {"form": form, "page": page, "may_add": may_add, "filtered": filtered}
+    )
+
+
+@login_required
+@require_safe
+def session(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """One session: cameras, events as they come, recordings, notes."""
+    row = selectors.one(selectors.sessions(request.user), pk)
+    recordings = list(selectors.recording_rows(request.user).filter(session=row).order_by("kind", "created"))
+    events = row.events.order_by("-time", "-id")
+    return render(
+        request,
+        "sessions/session.html",
+        {
+            "session": row,
+            "recordings": recordings,
+            "recording_now": any(r.file_count == 0 and r.kind == "video" for r in recordings),
+            "recorded_bytes": sum(r.size for r in recordings),
+            "events": events[:EVENTS_SHOWN],
+            "event_count": events.count(),
+            "form": NotesForm(initial=session_initial(row)),
+            "history": selectors.history(row, limit=20),
+            "may_change": can(request.user, "change", row),
+        },
+    )
+
+
+@login_required
+@require_safe
+def session_recordings(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The table of a session's recordings alone, for the page that has it open."""
+    row = selectors.one(selectors.sessions(request.user), pk)
+    recordings = selectors.recording_rows(request.user).filter(session=row).order_by("kind", "created")
+    return render(request, "sessions/_recordings.html", {"recordings": recordings, "session": row})
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def start_session(request: HttpRequest) -> HttpResponse:
+    """Start a session now."""
+    if not projects_for(request.user, "change").exists():
+        return render(request, "sessions/start.html", {"may_add": False}, status=403)
+    chosen = {name: request.GET[name] for name in ("rig", "task", "project") if request.GET.get(name)}
+    form = StartSessionForm(
+        request.POST or None, user=request.user, initial={**chosen, "animals": request.GET.getlist("animal")}
+    )
+    if request.method == "POST" and form.is_valid():
+        values = {**form.cleaned_data, "animals": list(form.cleaned_data["animals"])}
+        started = carry_out(form, services.start_session, by=request.user, **values)
+        if started is not None:
+            return redirect("lab:session", started.pk)
+    status = 400 if form.is_bound else 200
+    return render(request, "sessions/start.html", {"form": form, "may_add": True}, status=status)
+
+
+@login_required
+@require_POST
+def end_session(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """End a running session."""
+    row = services.end_session(by=request.user, session=selectors.one(selectors.sessions(request.user), pk))
+    messages.success(request, "The session ended.")
+    return redirect("lab:session", row.pk)
+
+
+@login_required
+@require_POST
+def session_notes(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Keep the notes; answers the part of the page that says so."""
+    row = selectors.one(selectors.sessions(request.user), pk)
+    require(request.user, "change", row)
+    form = NotesForm(request.POST)
+    saved = form.is_valid() and carry_out(
+        form, services.update_session, by=request.user, session=row, **form.cleaned_data
+    )
+    if saved and not getattr(request, "htmx", False):
+        return redirect("lab:session", row.pk)
+    # htmx puts the answer of an error into the page only with a status of success.
+    return render(
+        request, "sessions/_notes.html", {"session": row, "form": form, "saved": bool(saved), "may_change": True}
+    )
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def register_files(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Register files that lie on the server as a recording of this session."""
+    row = selectors.one(selectors.sessions(request.user), pk)
+    require(request.user, "change", row)
+    default_root()
+    form = RegisterForm(request.POST or None, initial={"root": DEFAULT})
+    if request.method == "POST" and form.is_valid():
+        root = form.cleaned_data["root"].name
+        files = [{"root": root, "path": path} for path in form.cleaned_data["paths"]]
+        added = carry_out(
+            form, services.register_recording, by=request.user, session=row, files=files,
+            **{name: form.cleaned_data[name] for name in ("kind", "name", "parameters")},
+        )  # fmt: skip
+        if added is not None:
+            return redirect("lab:recording", added.pk)
+    status = 400 if form.is_bound else 200
+    return render(request, "sessions/register.html", {"form": form, "session": row}, status=status)

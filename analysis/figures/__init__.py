@@ -1,1 +1,4 @@
-"""Figures of results: described once (``spec``), drawn in the page with Bokeh (``page``) and for a paper with Matplotlib (``paper``)."""
+"""Figures of results.
+
+Described once (``spec``), drawn in the page with Bokeh (``page``) and for a paper with Matplotlib (``paper``).
+"""

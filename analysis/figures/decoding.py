@@ -11,11 +11,19 @@ Array = NDArray[np.floating]
 
 
 def posterior_heat_map(
-    time: Array, posterior: Array, true: Array, moving: NDArray[np.bool_], *, unit: str, length: float, seconds: float = 90.0
+    time: Array,
+    posterior: Array,
+    true: Array,
+    moving: NDArray[np.bool_],
+    *,
+    unit: str,
+    length: float,
+    seconds: float = 90.0,
 ) -> Figure:
     """Draw the decoded probability over time with the true path, in the stretch where the animal moves most.
 
-    ``time`` (s) ``(n_bins,)`` of equal steps, ``posterior`` ``(n_bins, place_bins)``, ``true`` ``(n_bins,)`` from 0 to ``length`` in ``unit``.
+    ``time`` (s) ``(n_bins,)`` of equal steps, ``posterior`` ``(n_bins, place_bins)``, ``true`` ``(n_bins,)`` from 0
+    to ``length`` in ``unit``.
     """
     step = float(np.median(np.diff(time))) if time.size > 1 else 1.0
     width = min(time.size, max(2, round(seconds / step)))
@@ -30,7 +38,8 @@ def posterior_heat_map(
         name="posterior",
         title="Posterior and true path",
         caption=(
-            f"Probability of each place, decoded from blocks of time that trained no part of it, in the {stop - start:.0f} s with "
+            "Probability of each place, decoded from blocks of time that trained no part of it, in the "
+            f"{stop - start:.0f} s with "
             f"most running; bins of {step * 1000:.0f} ms. Strip: where the animal rests and nothing is scored."
         ),
         span="full",
@@ -67,7 +76,7 @@ def _stretches(mask: NDArray[np.bool_], start: float, step: float) -> tuple[NDAr
 
 
 def error_distribution(error: Array, shifted: Array | None, *, unit: str, length: float) -> Figure:
-    """Draw the cumulative share of bins by error ``(n,)``, beside that of circularly shifted data ``(m,)`` when given."""
+    """Draw the cumulative share of bins by error ``(n,)``, and of shifted data ``(m,)`` when given."""
     levels = np.linspace(0, length, 301)
 
     def share(values: Array) -> Array:
@@ -84,7 +93,9 @@ def error_distribution(error: Array, shifted: Array | None, *, unit: str, length
         title="Error",
         caption=f"Share of {error.size:,} moving bins with at most this error; dotted: the median.",
         panels=(
-            Panel(Axis("error", unit, low=0.0, high=length), Axis("fraction of bins", low=0.0, high=1.02), tuple(layers)),
+            Panel(
+                Axis("error", unit, low=0.0, high=length), Axis("fraction of bins", low=0.0, high=1.02), tuple(layers)
+            ),
         ),
     )
 
@@ -98,8 +109,10 @@ def null_histogram(null: Array, real: float, p: float, *, unit: str, shortest_sh
         name="null-distribution",
         title="Against chance",
         caption=(
-            f"Median error of {null.size:,} data sets whose spikes were shifted circularly against behaviour by at least "
-            f"{shortest_shift:g} s, all units together, each decoded with the whole cross-validation; p = (1 + k) / (1 + n) = {p:.2g}."
+            f"Median error of {null.size:,} data sets whose spikes were shifted circularly against "
+            "behaviour by at least "
+            f"{shortest_shift:g} s, all units together, each decoded with the whole cross-validation; p = "
+            f"(1 + k) / (1 + n) = {p:.2g}."
         ),
         panels=(
             Panel(
@@ -115,7 +128,10 @@ def null_histogram(null: Array, real: float, p: float, *, unit: str, shortest_sh
 
 
 def confusion(table: Array, *, unit: str, length: float) -> Figure:
-    """Draw how often each true zone ``(row)`` was decoded as each zone ``(column)``; rows sum to 1, NaN rows never visited."""
+    """Draw how often each true zone ``(row)`` was decoded as each zone ``(column)``.
+
+    Rows sum to 1, NaN rows never visited.
+    """
     zones = table.shape[0]
     return Figure(
         name="confusion",
@@ -143,7 +159,8 @@ def error_by_place(true: Array, error: Array, *, unit: str, length: float, zones
     return Figure(
         name="error-by-place",
         title="Error by place",
-        caption=f"Median error in {zones} zones of the track (zones with fewer than 5 bins left out), and the bins in each.",
+        caption=f"Median error in {zones} zones of the track (zones with fewer than 5 bins left out), and "
+        "the bins in each.",
         shared=True,
         panels=(
             Panel(
@@ -191,20 +208,25 @@ def error_by_fold(medians: Array, bins: NDArray[np.integer], chance: float | Non
 
 
 def place_field_map(rates: Array, *, unit: str, length: float) -> Figure:
-    """Draw the rate maps ``(n_units, place_bins)`` of units, each as a share of its peak, in the order of their peaks."""
+    """Draw the rate maps ``(n_units, place_bins)`` of units as shares of their peaks, in the order of the peaks."""
     peak = np.nanmax(rates, axis=1)
     shown = rates[peak > 0] / peak[peak > 0, None]
     order = np.argsort(np.nanargmax(shown, axis=1), kind="stable")
     return Figure(
         name="place-fields",
         title="Place fields",
-        caption=f"Firing of {len(order)} units by place, as a share of each unit's peak, in the order of their peaks; all moving bins.",
+        caption=f"Firing of {len(order)} units by place, as a share of each unit's peak, in the order of "
+        "their peaks; all moving bins.",
         aspect=0.85,
         panels=(
             Panel(
                 Axis("position", unit),
                 Axis("unit", whole=True),
-                (Image(shown[order], 0.0, length, 0.5, len(order) + 0.5, label="share of peak rate", low=0.0, high=1.0),),
+                (
+                    Image(
+                        shown[order], 0.0, length, 0.5, len(order) + 0.5, label="share of peak rate", low=0.0, high=1.0
+                    ),
+                ),
             ),
         ),
     )

@@ -15,7 +15,10 @@ _MOST_COLUMNS = 900
 
 
 def trace(time: Array, signal: Array, *, channel: int) -> Figure:
-    """Draw the LFP (uV) ``(n,)`` over ``time`` (s): all of it by its extremes, and its five seconds of median power in full."""
+    """Draw the LFP (uV) ``(n,)`` over ``time`` (s).
+
+    All of it by its extremes, and its five seconds of median power in full.
+    """
     rate = 1 / float(np.median(np.diff(time)))
     length = min(signal.size, round(5 * rate))
     pieces = signal[: signal.size // length * length].reshape(-1, length)
@@ -26,7 +29,8 @@ def trace(time: Array, signal: Array, *, channel: int) -> Figure:
         name="trace",
         title="LFP",
         caption=(
-            f"Channel {channel}. Above: the whole recording as lowest and highest value of equal stretches. Below: five seconds "
+            f"Channel {channel}. Above: the whole recording as lowest and highest value of equal stretches. "
+            "Below: five seconds "
             "of median power, every sample."
         ),
         span="full",
@@ -99,16 +103,21 @@ def spectrum(frequency: Array, power: Array, rhythm: Rhythm, *, band: tuple[floa
         Line(frequency[fitted], rhythm.background[fitted], role="reference", dash="dashed", label="1/f background"),
     ]
     if rhythm.frequency is not None:
-        layers.append(Rule(rhythm.frequency, role="real", dash="dotted", label=f"peak {rhythm.frequency:.2f} Hz", width=2.0))
+        layers.append(
+            Rule(rhythm.frequency, role="real", dash="dotted", label=f"peak {rhythm.frequency:.2f} Hz", width=2.0)
+        )
     low = 10 ** np.floor(np.log10(power[keep].min()))
     high = 10 ** np.ceil(np.log10(power[keep].max()))
     found = (
-        f"the peak stands {rhythm.height:.1f} dB above it" if rhythm.height is not None else "no peak stands out above it"
+        f"the peak stands {rhythm.height:.1f} dB above it"
+        if rhythm.height is not None
+        else "no peak stands out above it"
     )
     return Figure(
         name="spectrum",
         title="Power spectrum",
-        caption=f"Welch's power spectral density; dashed: background 1/f^{rhythm.exponent:.2f} fitted outside the band; {found}.",
+        caption=f"Welch's power spectral density; dashed: background 1/f^{rhythm.exponent:.2f} fitted "
+        f"outside the band; {found}.",
         panels=(
             Panel(
                 Axis("frequency", "Hz", log=True, low=1.0, high=highest),
@@ -119,13 +128,16 @@ def spectrum(frequency: Array, power: Array, rhythm: Rhythm, *, band: tuple[floa
     )
 
 
-def theta_over_time(time: Array, theta: Array, ratio: Array, *, band: tuple[float, float], slow: tuple[float, float]) -> Figure:
+def theta_over_time(
+    time: Array, theta: Array, ratio: Array, *, band: tuple[float, float], slow: tuple[float, float]
+) -> Figure:
     """Draw theta power (uV^2) and theta over delta power, both ``(n,)``, over ``time`` (s)."""
     return Figure(
         name="theta-power",
         title="Theta over time",
         caption=(
-            f"Power from {band[0]:g} to {band[1]:g} Hz, and its ratio to power from {slow[0]:g} to {slow[1]:g} Hz; dotted: medians."
+            f"Power from {band[0]:g} to {band[1]:g} Hz, and its ratio to power from {slow[0]:g} to "
+            f"{slow[1]:g} Hz; dotted: medians."
         ),
         aspect=0.85,
         shared=True,

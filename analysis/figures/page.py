@@ -1,9 +1,9 @@
 """Figures in the page: a Bokeh document as JSON, for ``Bokeh.embed.embed_item`` under a strict content policy.
 
-No script is made here: the page loads Bokeh's own files and hands them this JSON. Bokeh puts ``<style>`` elements into
-its shadow roots, so a policy without ``unsafe-inline`` needs a style nonce that the page's script gives to the style
-elements it sees created before Bokeh is loaded. Swiping over a figure scrolls the page; the toolbar turns on panning and
-zooming.
+No script is made here: the page loads Bokeh's own files and hands them this JSON. Bokeh puts ``<style>`` elements
+into its shadow roots, so a policy without ``unsafe-inline`` needs a style nonce that the page's script gives to the
+style elements it sees created before Bokeh is loaded. Swiping over a figure scrolls the page; the toolbar turns on
+panning and zooming.
 """
 
 from __future__ import annotations

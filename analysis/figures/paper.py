@@ -120,7 +120,9 @@ def _layer(drawing, ax, layer: Layer, panel: Panel) -> None:  # noqa: ANN001
                 drawstyle=style, solid_joinstyle="round",
             )  # fmt: skip
         case Points():
-            ax.scatter(layer.x, layer.y, s=(layer.size * _POINTS_PER_PX) ** 2, color=colour, lw=0, label=label, zorder=3)
+            ax.scatter(
+                layer.x, layer.y, s=(layer.size * _POINTS_PER_PX) ** 2, color=colour, lw=0, label=label, zorder=3
+            )
         case Bars():
             ax.stairs(layer.heights, layer.edges, fill=True, color=colour, label=label)
             ax.margins(x=0)

@@ -46,7 +46,10 @@ class Axis:
 
 @dataclass(frozen=True)
 class Line:
-    """A line through ``x``, ``y`` ``(n,)``; NaN breaks it. Reduce long traces with ``reduce_trace`` or ``every`` before."""
+    """A line through ``x``, ``y`` ``(n,)``; NaN breaks it.
+
+    Reduce long traces with ``reduce_trace`` or ``every`` before.
+    """
 
     kind: ClassVar[str] = "line"
     x: NDArray[np.float64]
@@ -164,8 +167,9 @@ class Panel:
 class Figure:
     """A figure of a result: panels one below the other on a shared x axis when ``shared``.
 
-    ``name`` is what files and addresses use (letters, digits, hyphens); ``caption`` says what is seen, with n and units. ``span`` is its width on a page
-    and in a paper: ``full`` or ``half`` (180 or 85 mm); ``aspect`` the height over the width.
+    ``name`` is what files and addresses use (letters, digits, hyphens); ``caption`` says what is seen, with n and
+    units. ``span`` is its width on a page and in a paper: ``full`` or ``half`` (180 or 85 mm); ``aspect`` the height
+    over the width.
     """
 
     name: str

@@ -23,7 +23,8 @@ def track_on_background(background: NDArray[np.uint8], xy: Array, *, scale: floa
     return Figure(
         name="track",
         title="Track",
-        caption=f"Path of the centre of the body over the background picture; {np.isfinite(xy[:, 0]).sum():,} positions.",
+        caption="Path of the centre of the body over the background picture; "
+        f"{np.isfinite(xy[:, 0]).sum():,} positions.",
         aspect=height / width,
         panels=(
             Panel(
@@ -80,13 +81,25 @@ def speed_and_losses(time: Array, speed: Array, lost: NDArray[np.bool_], *, unit
     return Figure(
         name="speed",
         title="Speed and lost frames",
-        caption=f"Speed of the centre of the body; strip: {int(lost.sum()):,} of {lost.size:,} frames ({share:.2%}) in which it is lost.",
+        caption=f"Speed of the centre of the body; strip: {int(lost.sum()):,} of {lost.size:,} frames "
+        f"({share:.2%}) in which it is lost.",
         span="full",
         aspect=0.32,
         shared=True,
         panels=(
-            Panel(Axis("time", "s"), Axis("speed", f"{unit}/s", low=0.0), (Line(*reduce_trace(time, speed), width=0.9),), legend=False),
-            Panel(Axis("time", "s", **ends), Axis("lost", low=0.0, high=1.0), (Spans(starts, stops),), weight=0.12, legend=False),
+            Panel(
+                Axis("time", "s"),
+                Axis("speed", f"{unit}/s", low=0.0),
+                (Line(*reduce_trace(time, speed), width=0.9),),
+                legend=False,
+            ),
+            Panel(
+                Axis("time", "s", **ends),
+                Axis("lost", low=0.0, high=1.0),
+                (Spans(starts, stops),),
+                weight=0.12,
+                legend=False,
+            ),
         ),
     )
 

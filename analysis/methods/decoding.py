@@ -14,14 +14,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.methods.errors import InvalidDataError
-from analysis.methods.folds import Fold, block_of
+from analysis.methods.folds import Fold
 
 Prior = Literal["occupancy", "uniform"]
 
 
 @dataclass(frozen=True)
 class DecoderSettings:
-    """``place_bins`` bins over 0-100 %; ``smoothing`` of maps as sigma in place bins; ``window`` (s) that one count covers.
+    """``place_bins`` bins over 0-100 %; ``smoothing`` of maps as sigma in place bins.
+
+    ``window`` (s) that one count covers.
 
     Units with fewer than ``minimum_spikes`` in a fold's training bins are left out of that fold; rates are at least
     ``lowest_rate`` (Hz), so that one spike of a silent unit cannot forbid a place.
@@ -214,14 +216,3 @@ def accuracy(true: ArrayLike, decoded: ArrayLike, *, tolerance: float = 10.0, zo
         zones=zones,
         confusion=confusion,
     )
-
-
-def block_accuracy(true: ArrayLike, decoded: ArrayLike, folds: Sequence[Fold], rows: ArrayLike) -> NDArray[np.float64]:
-    """Return the median error (%) of every fold, ``(n_folds,)``, NaN where a fold has no moving bin.
-
-    ``true`` and ``decoded`` are ``(n_bins,)``, ``rows`` the bins that count.
-    """
-    rows = np.asarray(rows, int)
-    block = block_of(list(folds))[rows]
-    error = np.abs(np.asarray(true, float)[rows] - np.asarray(decoded, float)[rows])
-    return np.array([np.median(error[block == k]) if np.any(block == k) else np.nan for k in range(len(folds))])

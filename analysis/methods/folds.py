@@ -7,6 +7,7 @@ of the twins into training and the other into testing, and anything decodes. Blo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ def contiguous_folds(n_bins: int, *, folds: int, guard_bins: int) -> list[Fold]:
     bounds = np.linspace(0, n_bins, folds + 1).round().astype(int)
     index = np.arange(n_bins)
     made = []
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in pairwise(bounds):
         train = (index < start - guard_bins) | (index >= stop + guard_bins)
         if not train.any():
             raise InvalidDataError(f"With {folds} folds and a guard of {guard_bins} bins nothing is left to train on.")

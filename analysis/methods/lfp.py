@@ -41,7 +41,9 @@ def low_pass(factor: int) -> NDArray[np.float32]:
 def decimate(
     read: Read, n_samples: int, n_channels: int, factor: int, *, chunk: int = 60_000
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield the decimated signal piece by piece, each ``(n, n_channels)`` float32, together ``ceil(n_samples / factor)`` long.
+    """Yield the decimated signal piece by piece.
+
+    Pieces are ``(n, n_channels)`` float32, together ``ceil(n_samples / factor)`` samples long.
 
     ``read(start, stop)`` returns samples ``(stop - start, n_channels)``; about ``chunk`` of them are held at a time,
     with a margin of half a filter on both sides, so the pieces join without a seam. The filter is symmetric: no phase
@@ -53,7 +55,7 @@ def decimate(
     total = -(-n_samples // factor)
     per_chunk = max(_OUTPUTS, chunk // factor)
     span = (_OUTPUTS - 1) * factor + kernel.size
-    # Row k holds the filter at output k: one product of this band with a stretch of signal makes _OUTPUTS samples at once.
+    # Row k holds the filter at output k: one product of this band with a stretch of signal makes _OUTPUTS samples.
     band = np.zeros((_OUTPUTS, span), np.float32)
     for row in range(_OUTPUTS):
         band[row, row * factor : row * factor + kernel.size] = kernel

@@ -1,4 +1,7 @@
-"""Permutation tests for time series: what a decoder reaches when spikes and behaviour have nothing to do with each other."""
+"""Permutation tests for time series.
+
+What a decoder reaches when spikes and behaviour have nothing to do with each other.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -149,7 +150,7 @@ def _smooth(
     smooth = value.copy()
     bounds = np.r_[0, np.flatnonzero(np.diff(time) > longest_gap) + 1, time.size]
     interval = float(np.median(np.diff(time)))
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in pairwise(bounds):
         if stop - start > 1:
             smooth[start:stop] = gaussian_filter1d(value[start:stop], sigma / interval, truncate=3.0, mode="nearest")
     return smooth

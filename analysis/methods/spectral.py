@@ -51,7 +51,10 @@ def spectrogram(signal: ArrayLike, rate: float, *, window: float, step: float, h
 
 
 def power_spectrum(signal: ArrayLike, rate: float, *, window: float, highest: float) -> Spectrogram:
-    """Return Welch's power spectral density with half overlapping windows; ``power`` has one row, its time the middle."""
+    """Return Welch's power spectral density with half overlapping windows.
+
+    ``power`` has one row, its time the middle.
+    """
     pieces = spectrogram(signal, rate, window=window, step=window / 2, highest=highest)
     return Spectrogram(pieces.time[[pieces.time.size // 2]], pieces.frequency, pieces.power.mean(axis=0, keepdims=True))
 

@@ -76,7 +76,10 @@ class TrackerSettings:
 
 @dataclass(frozen=True)
 class Track:
-    """``time`` (s) ``(n,)``, ``xy`` (px from the top left corner of the whole picture) ``(n, 2)`` NaN where lost, ``area`` (px^2) and ``reason`` (``Lost``) ``(n,)``."""
+    """A track: ``time`` (s), ``area`` (px^2) and ``reason`` (``Lost``), each ``(n,)``.
+
+    ``xy`` ``(n, 2)`` is in px from the top left corner of the whole picture, NaN where lost.
+    """
 
     time: NDArray[np.float64]
     xy: NDArray[np.float64]
@@ -150,7 +153,7 @@ class Finder:
         left, top, width, height = cv2.boundingRect(mask)
         if width == 0:
             return np.nan, np.nan, 0.0, Lost.NOTHING
-        # Only the box that holds all of the difference is opened and labelled; the margin keeps its borders outside of a blob.
+        # Only the box that holds all of the difference is opened and labelled: that is most of the speed.
         box = cv2.copyMakeBorder(
             mask[top : top + height, left : left + width], 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0
         )
@@ -200,7 +203,7 @@ def track_animal(
 
 
 def _judge(track: Track, settings: TrackerSettings, maximum_speed: float) -> Track:
-    """Withdraw positions whose blob has the wrong size, and short visits to places the animal could not have reached."""
+    """Withdraw positions of the wrong size, and short visits to places the animal could not have reached."""
     reason, xy = track.reason.copy(), track.xy.copy()
     found = reason == Lost.FOUND
     if found.any():
@@ -225,7 +228,10 @@ def _judge(track: Track, settings: TrackerSettings, maximum_speed: float) -> Tra
 
 
 def speed_of(time: NDArray[np.float64], xy: NDArray[np.float64], *, window: float = 0.2) -> NDArray[np.float64]:
-    """Return speed (units of ``xy`` per second) ``(n,)`` from displacement over about ``window`` s; NaN where lost or across a gap."""
+    """Return speed (units of ``xy`` per second) ``(n,)`` from displacement over about ``window`` s.
+
+    NaN where lost or across a gap.
+    """
     n = time.size
     speed = np.full(n, np.nan)
     if n < 2:
@@ -242,7 +248,10 @@ def speed_of(time: NDArray[np.float64], xy: NDArray[np.float64], *, window: floa
 def occupancy(
     time: NDArray[np.float64], xy: NDArray[np.float64], *, extent: tuple[float, float], bin_size: float
 ) -> NDArray[np.float64]:
-    """Return the time (s) spent in square bins of ``bin_size`` from 0, 0 to ``extent`` (x, y): ``(rows of y, columns of x)``."""
+    """Return the time (s) spent in square bins of ``bin_size`` from 0, 0 to ``extent`` (x, y).
+
+    ``(rows of y, columns of x)``.
+    """
     columns, rows = (max(1, int(np.ceil(length / bin_size))) for length in extent)
     duration = np.diff(time, append=time[-1] + (np.median(np.diff(time)) if time.size > 1 else 0))
     # A dropped stretch of frames is not time spent at the place before it.

@@ -2,6 +2,11 @@
 
 A pipeline runs in a child process that knows nothing of Django, Postgres or Redis: it gets plain paths and returns plain
 values. So the same class runs in a job, in a notebook, in a shard on another machine and in the bundle of a result.
+
+Conventions that both sides keep: a derived recording has the start of the first input it was made of; its ``parameters``
+are what a reader needs to open it again (``analysis.readers``). A figure is stored as ``figure.to_json()`` and drawn on
+demand by ``analysis.figures.page.json_item`` and ``analysis.figures.paper.render``. ``ValueError`` of ``Parameters``
+(pydantic) is a wrong parameter; ``PipelineError`` while running is a wrong input.
 """
 
 from __future__ import annotations
@@ -42,7 +47,10 @@ class InputFile:
 
 @dataclass(frozen=True)
 class InputRecording:
-    """A recording as a pipeline sees it. ``parameters`` describe the files (rate in Hz, gain, unit, ...); times are seconds."""
+    """A recording as a pipeline sees it; times are seconds.
+
+    ``parameters`` describe the files (rate in Hz, gain, unit, ...).
+    """
 
     id: str
     kind: str
@@ -125,6 +133,6 @@ class Pipeline:
     parameters: ClassVar[type[Parameters]]
     queue: ClassVar[str] = "cpu"
 
-    def run(self, run: Run) -> Output:
+    def run(self, run: Run) -> Output:  # noqa: ARG002 - the signature is what subclasses fill
         """Compute. Raise ``PipelineError`` with one sentence when an input or a parameter is wrong."""
         raise TypeError(f"{type(self).__name__} does not say how it runs")

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analysis.figures.spec import Figure
-    from analysis.methods.decoding import BlockDecoder, Decoded
-    from analysis.methods.folds import Fold
+    from analysis.methods.decoding import Accuracy, BlockDecoder, Decoded
 
 # A Gaussian over position samples is cut at three sigma, so this many sigmas are its full width.
 _KERNEL_SIGMAS = 6.0
@@ -58,7 +57,8 @@ class DecodePositionParameters(Parameters):
     align: Literal["times", "starts"] = Field(
         "times",
         description=(
-            "'times': spikes and positions are on one clock. 'starts': each counts from the start of its own recording, "
+            "'times': spikes and positions are on one clock. 'starts': each counts from the start of its "
+            "own recording, "
             "which the catalog knows."
         ),
     )
@@ -71,7 +71,8 @@ class DecodePositionParameters(Parameters):
         least = window + _KERNEL_SIGMAS * self.position_smoothing
         if self.guard < least - 1e-9:
             raise ValueError(
-                f"guard ({self.guard:g} s) must be at least the window and the full width of the smoothing ({least:g} s), "
+                f"guard ({self.guard:g} s) must be at least the window and the full width of the smoothing "
+                f"({least:g} s), "
                 "or tested bins share data with training bins"
             )
         if None not in (self.epoch_start, self.epoch_stop) and self.epoch_stop <= self.epoch_start:
@@ -89,6 +90,32 @@ class _Behaviour:
     length: float | None
     threshold: float
     variance: float
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """All that was computed; errors in % of the track. ``block`` is the fold of every bin."""
+
+    behaviour: _Behaviour
+    decoder: BlockDecoder
+    decoded: Decoded
+    counts: NDArray[np.float64]
+    block: NDArray[np.int64]
+    accuracy: Accuracy
+    interval: tuple[float, float]
+    null: NDArray[np.float64]
+    shifted_errors: NDArray[np.float64]
+    p: float | None
+
+    @property
+    def unit(self) -> str:
+        """Return the unit that errors are told in: cm when the length of the track is known."""
+        return "cm" if self.behaviour.length else "%"
+
+    @property
+    def scale(self) -> float:
+        """Return how many of that unit one per cent of the track is."""
+        return self.behaviour.length / 100 if self.behaviour.length else 1.0
 
 
 class DecodePosition(Pipeline):
@@ -128,7 +155,8 @@ def _decode(run: Run) -> Output:
     inside = (trains.times + shift >= behaviour.edges[0]) & (trains.times + shift < behaviour.edges[-1])
     if not inside.any():
         raise PipelineError(
-            f"No spike lies between {behaviour.edges[0]:.2f} and {behaviour.edges[-1]:.2f} s, where there are positions; spikes go "
+            f"No spike lies between {behaviour.edges[0]:.2f} and {behaviour.edges[-1]:.2f} s, where there "
+            "are positions; spikes go "
             f"from {trains.times[0] + shift:.2f} to {trains.times[-1] + shift:.2f} s: are both on one clock?"
         )
     run.log(f"{len(trains.labels)} units, {int(inside.sum()):,} spikes in the time decoded.")
@@ -181,7 +209,16 @@ def _decode(run: Run) -> Output:
         null = permutation.circular_shift_null(counts, lags, median_error, report=report)
         shifted_errors = np.concatenate(kept)
     run.progress(0.88, "measuring and drawing")
-    return _output(run, behaviour, decoder, decoded, counts, blocks, null, shifted_errors, rng)
+    true, found = behaviour.position[decoder.rows], decoded.decoded[decoder.rows]
+    measured = decoding.accuracy(true, found)
+    block = folds.block_of(blocks)
+    interval = permutation.block_bootstrap(
+        np.abs(true - found), block[decoder.rows], lambda values: float(np.median(values)), repeats=1000, rng=rng
+    )
+    p = permutation.permutation_p(measured.median, null, smaller_is_better=True) if null.size else None
+    return _output(
+        run, _Outcome(behaviour, decoder, decoded, counts, block, measured, interval, null, shifted_errors, p)
+    )
 
 
 def _one(run: Run, kind: str) -> InputRecording:
@@ -219,18 +256,21 @@ def _behaviour(run: Run, recording: InputRecording) -> _Behaviour:
     inside = (tracked.time >= first) & (tracked.time <= last)
     if np.count_nonzero(inside) < 2:
         raise PipelineError(
-            f"There are no positions between {first:.2f} and {last:.2f} s; they go from {tracked.time[finite].min():.2f} to "
+            f"There are no positions between {first:.2f} and {last:.2f} s; they go from "
+            f"{tracked.time[finite].min():.2f} to "
             f"{tracked.time[finite].max():.2f} s."
         )
     clean = position.clean_position(tracked.time[inside], tracked.xy[inside], zeros_are_missing=tracked.unit == "px")
     run.log(
-        f"Positions: {clean.time.size:,} used; taken out: {clean.duplicates} repeated and {clean.backward} backward time "
+        f"Positions: {clean.time.size:,} used; taken out: {clean.duplicates} repeated and {clean.backward} "
+        "backward time "
         f"stamps, {clean.zeros} zeros, {clean.teleports} teleports."
     )
     along = position.linearise(clean.xy)
     if along.variance < 0.9:
         run.log(
-            f"Only {along.variance:.0%} of the animal's movement is along one line: this is hardly a linear track, and what is "
+            f"Only {along.variance:.0%} of the animal's movement is along one line: this is hardly a linear "
+            "track, and what is "
             "decoded is the coordinate that varies most."
         )
     length = settings.track_length
@@ -252,151 +292,144 @@ def _behaviour(run: Run, recording: InputRecording) -> _Behaviour:
     return _Behaviour(edges, binned.position, binned.speed, length, threshold, along.variance)
 
 
-def _output(
-    run: Run,
-    behaviour: _Behaviour,
-    decoder: BlockDecoder,
-    decoded: Decoded,
-    counts: NDArray,
-    blocks: list[Fold],
-    null: NDArray,
-    shifted_errors: NDArray,
-    rng: np.random.Generator,
-) -> Output:
+def _output(run: Run, outcome: _Outcome) -> Output:
     import numpy as np
 
-    from analysis.methods import decoding, folds, permutation
-
-    rows = decoder.rows
-    true, found = behaviour.position[rows], decoded.decoded[rows]
-    result = decoding.accuracy(true, found)
-    error = np.abs(true - found)
-    block = folds.block_of(blocks)[rows]
-    low, high = permutation.block_bootstrap(error, block, lambda values: float(np.median(values)), repeats=1000, rng=rng)
-    p = permutation.permutation_p(result.median, null, smaller_is_better=True) if null.size else None
-    centre = (behaviour.edges[:-1] + behaviour.edges[1:]) / 2
+    behaviour, decoded, measured, null = outcome.behaviour, outcome.decoded, outcome.accuracy, outcome.null
     np.savez_compressed(
         run.folder / "decoded.npz",
-        time=centre,
+        time=(behaviour.edges[:-1] + behaviour.edges[1:]) / 2,
         true_percent=behaviour.position,
         decoded_percent=decoded.decoded,
         speed_percent_per_s=behaviour.speed,
-        moving=decoder.usable,
-        block=folds.block_of(blocks),
+        moving=outcome.decoder.usable,
+        block=outcome.block,
         posterior=decoded.posterior.astype(np.float32),
         place_centres_percent=decoded.centres,
         null_median_error_percent=null,
     )
-    metrics = _metrics(run, behaviour, decoder, decoded, counts, result, (low, high), null, p)
-    medians = decoding.block_accuracy(behaviour.position, decoded.decoded, blocks, rows)
-    figures = _figures(run, behaviour, decoder, decoded, counts, result, error, medians, block, null, shifted_errors, p)
+    metrics = _metrics(run.parameters, outcome)
+    figures = _figures(run.parameters, outcome)
     run.progress(1.0, "done")
-    median = f"{result.median:.1f} % of the track"
+    median = f"{measured.median:.1f} % of the track"
     if behaviour.length:
-        median = f"{result.median * behaviour.length / 100:.1f} cm ({median})"
-    chance = f", p = {p:.2g} against {null.size} circular shifts" if p is not None else ", not tested against chance"
-    return Output(metrics, figures, ["decoded.npz"], [], f"Median error {median}{chance}.")
+        median = f"{measured.median * outcome.scale:.1f} cm ({median})"
+    chance = "not tested against chance"
+    if outcome.p is not None:
+        chance = f"p = {outcome.p:.2g} against {null.size} circular shifts"
+    return Output(metrics, figures, ["decoded.npz"], [], f"Median error {median}, {chance}.")
 
 
-def _metrics(
-    run: Run,
-    behaviour: _Behaviour,
-    decoder: BlockDecoder,
-    decoded: Decoded,
-    counts: NDArray,
-    result: Any,
-    interval: tuple[float, float],
-    null: NDArray,
-    p: float | None,
-) -> dict[str, Metric]:
+def _metrics(settings: DecodePositionParameters, outcome: _Outcome) -> dict[str, Metric]:
     import numpy as np
 
-    settings: DecodePositionParameters = run.parameters
-    unit, scale = ("cm", behaviour.length / 100) if behaviour.length else ("%", 1.0)
+    unit, scale, measured = outcome.unit, outcome.scale, outcome.accuracy
+    low, high = (end * scale for end in outcome.interval)
     scored = f"moving > {settings.speed_threshold:g} {settings.speed_unit}, bins of {settings.bin * 1000:g} ms"
     metrics = {
         "median_error": Metric(
-            result.median * scale, unit, "median error",
-            f"median distance of decoded maximum and true position, {scored}; {interval[0] * scale:.1f}-{interval[1] * scale:.1f} {unit} "
-            "is the 95 % interval over blocks", headline=True,
+            measured.median * scale,
+            unit,
+            "median error",
+            f"median distance of decoded maximum and true position, {scored}; 95 % interval over blocks "
+            f"{low:.1f}-{high:.1f} {unit}",
+            headline=True,
         ),
-        "median_error_percent": Metric(result.median, "%", "median error", f"in % of the track; {scored}"),
-        "median_error_low": Metric(interval[0] * scale, unit, "median error, low end", "2.5 % of 1000 bootstraps over blocks"),
-        "median_error_high": Metric(interval[1] * scale, unit, "median error, high end", "97.5 % of 1000 bootstraps over blocks"),
-        "p90_error": Metric(result.p90 * scale, unit, "90th percentile", f"of the error; {scored}", headline=True),
+        "median_error_percent": Metric(measured.median, "%", "median error", f"in % of the track; {scored}"),
+        "median_error_low": Metric(low, unit, "median error, low end", "2.5 % of 1000 bootstraps over blocks"),
+        "median_error_high": Metric(high, unit, "median error, high end", "97.5 % of 1000 bootstraps over blocks"),
+        "p90_error": Metric(measured.p90 * scale, unit, "90th percentile", f"of the error; {scored}", headline=True),
         "within_10_percent": Metric(
-            result.within * 100, "%", "within 10 % of the track",
-            f"share of bins with an error of at most {10 * scale:.3g} {unit}; {scored}", headline=True,
+            measured.within * 100,
+            "%",
+            "within 10 % of the track",
+            f"share of bins with an error of at most {10 * scale:.3g} {unit}; {scored}",
+            headline=True,
         ),
-        "r2": Metric(result.r2, "", "R2", "1 - residual / total sum of squares of the decoded maximum"),
+        "r2": Metric(measured.r2, "", "R2", "1 - residual / total sum of squares of the decoded maximum"),
         "zone_accuracy": Metric(
-            result.zone_accuracy * 100, "%", "ten-zone accuracy",
-            f"share of bins decoded into the right one of {result.zones} zones of equal length, no tolerance; {scored}",
+            measured.zone_accuracy * 100,
+            "%",
+            "ten-zone accuracy",
+            f"share of bins decoded into the right one of {measured.zones} zones of equal length, no "
+            f"tolerance; {scored}",
         ),
-        "bins": Metric(result.n, "bins", "bins decoded", scored, headline=True),
-        "moving_share": Metric(float(decoder.usable.mean()) * 100, "%", "time moving", f"share of bins {scored}"),
-        "units": Metric(int(counts.shape[1]), "units", "units", "in the file"),
+        "bins": Metric(measured.n, "bins", "bins decoded", scored, headline=True),
+        "moving_share": Metric(
+            float(outcome.decoder.usable.mean()) * 100, "%", "time moving", f"share of bins {scored}"
+        ),
+        "units": Metric(int(outcome.counts.shape[1]), "units", "units", "in the file"),
         "units_used": Metric(
-            int(np.median(decoded.units_used)), "units", "units used",
+            int(np.median(outcome.decoded.units_used)),
+            "units",
+            "units used",
             f"median over blocks of those with at least {settings.minimum_spikes} spikes in training bins",
         ),
-        "along_track": Metric(behaviour.variance * 100, "%", "movement along the track", "variance on the first principal component"),
-    }  # fmt: skip
-    if behaviour.length:
-        metrics["track_length"] = Metric(behaviour.length, "cm", "track length", "range of the linearised position")
-    if p is not None:
-        metrics["p"] = Metric(
-            p, "", "p", f"(1 + k) / (1 + n), n = {null.size} circular shifts of at least {settings.shortest_shift:g} s, all units "
-            "together, whole cross-validation repeated", headline=True,
-        )  # fmt: skip
-        metrics["chance_median_error"] = Metric(
-            float(np.median(null)) * scale, unit, "chance", "median over shifts of the median error"
+        "along_track": Metric(
+            outcome.behaviour.variance * 100,
+            "%",
+            "movement along the track",
+            "variance on the first principal component",
+        ),
+        "prior": Metric(settings.prior, "", "prior", "over places"),
+    }
+    if outcome.behaviour.length:
+        metrics["track_length"] = Metric(
+            outcome.behaviour.length, "cm", "track length", "range of the linearised position"
         )
-        metrics["shifts"] = Metric(int(null.size), "shifts", "circular shifts", f"at least {settings.shortest_shift:g} s")
+    if outcome.p is not None:
+        shifts = int(outcome.null.size)
+        metrics["p"] = Metric(
+            outcome.p,
+            "",
+            "p",
+            f"(1 + k) / (1 + n), n = {shifts} circular shifts of at least {settings.shortest_shift:g} s, all units "
+            "together, whole cross-validation repeated",
+            headline=True,
+        )
+        metrics["chance_median_error"] = Metric(
+            float(np.median(outcome.null)) * scale, unit, "chance", "median over shifts of the median error"
+        )
+        metrics["shifts"] = Metric(shifts, "shifts", "circular shifts", f"of at least {settings.shortest_shift:g} s")
     return metrics
 
 
-def _figures(
-    run: Run,
-    behaviour: _Behaviour,
-    decoder: BlockDecoder,
-    decoded: Decoded,
-    counts: NDArray,
-    result: Any,
-    error: NDArray,
-    medians: NDArray,
-    block: NDArray,
-    null: NDArray,
-    shifted_errors: NDArray,
-    p: float | None,
-) -> list[Figure]:
+def _figures(settings: DecodePositionParameters, outcome: _Outcome) -> list[Figure]:
     import numpy as np
 
     from analysis.figures import decoding as draw
     from analysis.methods.decoding import place_fields
 
-    settings: DecodePositionParameters = run.parameters
-    unit, scale = ("cm", behaviour.length / 100) if behaviour.length else ("%", 1.0)
-    length = 100 * scale
-    centre = (behaviour.edges[:-1] + behaviour.edges[1:]) / 2
+    unit, scale, rows = outcome.unit, outcome.scale, outcome.decoder.rows
+    edges, position = outcome.behaviour.edges, outcome.behaviour.position
+    length, null = 100 * scale, outcome.null
+    true, found = position[rows], outcome.decoded.decoded[rows]
+    error = np.abs(true - found)
     figures = [
         draw.posterior_heat_map(
-            centre, decoded.posterior, behaviour.position * scale, decoder.usable, unit=unit, length=length
+            (edges[:-1] + edges[1:]) / 2,
+            outcome.decoded.posterior,
+            position * scale,
+            outcome.decoder.usable,
+            unit=unit,
+            length=length,
         ),
-        draw.error_distribution(error * scale, shifted_errors * scale, unit=unit, length=length),
+        draw.error_distribution(error * scale, outcome.shifted_errors * scale, unit=unit, length=length),
     ]
-    if p is not None:
+    if outcome.p is not None:
+        median = outcome.accuracy.median * scale
         figures.append(
-            draw.null_histogram(null * scale, result.median * scale, p, unit=unit, shortest_shift=settings.shortest_shift)
+            draw.null_histogram(null * scale, median, outcome.p, unit=unit, shortest_shift=settings.shortest_shift)
         )
+    block = outcome.block[rows]
+    medians = np.array([np.median(error[block == k]) if np.any(block == k) else np.nan for k in range(settings.folds)])
+    rates = place_fields(outcome.counts, position, outcome.decoder.usable, outcome.decoder.settings)
+    enough = outcome.counts[rows].sum(axis=0) >= max(1, settings.minimum_spikes)
     chance = float(np.median(null)) * scale if null.size else None
-    bins = np.bincount(block, minlength=medians.size)
-    rates = place_fields(counts, behaviour.position, decoder.usable, decoder.settings)
-    enough = counts[decoder.rows].sum(axis=0) >= max(1, settings.minimum_spikes)
     figures += [
-        draw.confusion(result.confusion, unit=unit, length=length),
-        draw.error_by_place(behaviour.position[decoder.rows] * scale, error * scale, unit=unit, length=length),
-        draw.error_by_fold(medians * scale, bins, chance, unit=unit),
+        draw.confusion(outcome.accuracy.confusion, unit=unit, length=length),
+        draw.error_by_place(true * scale, error * scale, unit=unit, length=length),
+        draw.error_by_fold(medians * scale, np.bincount(block, minlength=settings.folds), chance, unit=unit),
         draw.place_field_map(rates[enough], unit=unit, length=length),
     ]
     return figures

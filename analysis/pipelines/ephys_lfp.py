@@ -23,10 +23,17 @@ class EphysLfpParameters(Parameters):
     """Bands are of the rat's hippocampus."""
 
     rate: float = _quantity(
-        1250.0, "Hz", "Rate of the LFP; the recording's rate is divided by the whole number that comes nearest.", ge=100, le=5000
+        1250.0,
+        "Hz",
+        "Rate of the LFP; the recording's rate is divided by the whole number that comes nearest.",
+        ge=100,
+        le=5000,
     )
     channel: int | None = _quantity(
-        None, "channel", "Channel of spectra and theta, from 0; the one with the largest theta over delta when empty.", ge=0
+        None,
+        "channel",
+        "Channel of spectra and theta, from 0; the one with the largest theta over delta when empty.",
+        ge=0,
     )
     theta_low: float = _quantity(6.0, "Hz", "Lower end of theta.", gt=0, le=50)
     theta_high: float = _quantity(10.0, "Hz", "Upper end of theta.", gt=0, le=50)
@@ -34,7 +41,9 @@ class EphysLfpParameters(Parameters):
     delta_high: float = _quantity(4.0, "Hz", "Upper end of delta.", gt=0, le=50)
     window: float = _quantity(2.0, "s", "Window of the spectrogram and of theta over time.", ge=0.5, le=60)
     step: float = _quantity(0.5, "s", "Step of the spectrogram.", ge=0.05, le=60)
-    spectrum_window: float = _quantity(4.0, "s", "Window of the power spectrum; its resolution is one over this.", ge=1, le=60)
+    spectrum_window: float = _quantity(
+        4.0, "s", "Window of the power spectrum; its resolution is one over this.", ge=1, le=60
+    )
     highest: float = _quantity(150.0, "Hz", "Highest frequency of spectra.", gt=20, le=1000)
 
     @model_validator(mode="after")
@@ -89,7 +98,10 @@ def _measure(run: Run, signal: Signal) -> Output:
         raise PipelineError(
             f"Sampled at {rate:g} Hz the signal is faithful up to {0.4 * rate:g} Hz, which is below theta."
         )
-    run.log(f"{signal.n_channels} channels, {signal.duration:.1f} s at {signal.rate:g} Hz; LFP at {rate:g} Hz (1 in {factor}).")
+    run.log(
+        f"{signal.n_channels} channels, {signal.duration:.1f} s at {signal.rate:g} Hz; LFP at {rate:g} Hz "
+        f"(1 in {factor})."
+    )
     path = run.folder / "lfp.npy"
     total = -(-signal.n_samples // factor)
     table = np.lib.format.open_memmap(path, mode="w+", dtype="<f4", shape=(total, signal.n_channels))
@@ -141,22 +153,37 @@ def _measure(run: Run, signal: Signal) -> Output:
     band = f"{theta[0]:g}-{theta[1]:g} Hz"
     metrics = {
         "theta_peak": Metric(
-            rhythm.frequency, "Hz", "theta peak",
-            f"largest power above the fitted 1/f background within {band}; empty when no peak stands out", headline=True,
+            rhythm.frequency,
+            "Hz",
+            "theta peak",
+            f"largest power above the fitted 1/f background within {band}; empty when no peak stands out",
+            headline=True,
         ),
-        "theta_height": Metric(rhythm.height, "dB", "theta above background", "power at the peak over the 1/f background", headline=True),
+        "theta_height": Metric(
+            rhythm.height, "dB", "theta above background", "power at the peak over the 1/f background", headline=True
+        ),
         "theta_raw_peak": Metric(rhythm.raw, "Hz", "largest power in theta", f"within {band}, background left in"),
         "theta_delta": Metric(
-            overall, "", "theta / delta", f"power in {band} over power in {delta[0]:g}-{delta[1]:g} Hz, whole recording", headline=True
+            overall,
+            "",
+            "theta / delta",
+            f"power in {band} over power in {delta[0]:g}-{delta[1]:g} Hz, whole recording",
+            headline=True,
         ),
-        "theta_power": Metric(float(np.median(over_time)), "µV²", "theta power", f"median over time of power in {band}"),
-        "background_exponent": Metric(rhythm.exponent, "", "1/f exponent", "slope of the background, 2 to 40 Hz without theta"),
-        "lfp_rate": Metric(rate, "Hz", "LFP rate", f"{signal.rate:g} Hz divided by {factor}; flat to {0.4 * rate:g} Hz"),
+        "theta_power": Metric(
+            float(np.median(over_time)), "µV²", "theta power", f"median over time of power in {band}"
+        ),
+        "background_exponent": Metric(
+            rhythm.exponent, "", "1/f exponent", "slope of the background, 2 to 40 Hz without theta"
+        ),
+        "lfp_rate": Metric(
+            rate, "Hz", "LFP rate", f"{signal.rate:g} Hz divided by {factor}; flat to {0.4 * rate:g} Hz"
+        ),
         "channel": Metric(channel, "", "channel", "of spectra and theta, counted from 0"),
         "channels": Metric(signal.n_channels, "channels", "channels"),
         "dead_channels": Metric(len(dead), "channels", "dead channels", "constant from beginning to end"),
         "duration": Metric(signal.duration, "s", "duration"),
-    }  # fmt: skip
+    }
     run.progress(1.0, "done")
     made = DerivedRecording(
         kind="lfp",

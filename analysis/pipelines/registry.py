@@ -1,9 +1,10 @@
-"""Which pipelines there are: those of this package and a lab's own, found by the entry-point group ``labsite.pipelines``.
+"""Which pipelines there are.
+
+Those of this package and a lab's own, found by the entry-point group ``labsite.pipelines``.
 
 A lab adds one by a package whose ``pyproject.toml`` says::
 
-    [project.entry-points."labsite.pipelines"]
-    "spikes.bursts" = "ourlab.bursts:BurstPipeline"
+[project.entry-points."labsite.pipelines"] "spikes.bursts" = "ourlab.bursts:BurstPipeline"
 
 Importing this module is quick: pipelines import SciPy, OpenCV and the like when they run.
 """
@@ -34,7 +35,8 @@ class BadPipelineError(Exception):
 def all_pipelines() -> dict[str, Pipeline]:
     """Return every pipeline by its name, in the order of names.
 
-    Errors: ``BadPipelineError`` when an installed package's entry cannot be loaded, is no ``Pipeline`` or takes a name twice.
+    Errors: ``BadPipelineError`` when an installed package's entry cannot be loaded, is no ``Pipeline`` or takes a
+    name twice.
     """
     found: dict[str, Pipeline] = {}
     for made in _OURS:
@@ -57,6 +59,4 @@ def get(name: str) -> Pipeline:
     try:
         return all_pipelines()[name]
     except KeyError:
-        raise UnknownPipelineError(
-            f"There is no pipeline {name!r}; there are {', '.join(all_pipelines())}."
-        ) from None
+        raise UnknownPipelineError(f"There is no pipeline {name!r}; there are {', '.join(all_pipelines())}.") from None

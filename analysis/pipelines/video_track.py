@@ -23,23 +23,40 @@ def _quantity(default: Any, unit: str, text: str, **limits: Any) -> Any:
 class VideoTrackParameters(Parameters):
     """The defaults suit one dark animal on a lighter floor, 640 x 480 px."""
 
-    animal: Literal["dark", "light"] = Field("dark", description="Whether the animal is darker or lighter than the floor.")
+    animal: Literal["dark", "light"] = Field(
+        "dark", description="Whether the animal is darker or lighter than the floor."
+    )
     threshold: int | None = _quantity(
-        None, "grey levels", "Least difference from the background; Otsu's threshold for every frame when empty.", ge=1, le=254
+        None,
+        "grey levels",
+        "Least difference from the background; Otsu's threshold for every frame when empty.",
+        ge=1,
+        le=254,
     )
     minimum_contrast: int = _quantity(20, "grey levels", "Otsu's threshold is never taken below this.", ge=1, le=254)
-    opening: int = _quantity(9, "px", "Diameter of the opening that removes tail and cable; 1 leaves them.", ge=1, le=101)
+    opening: int = _quantity(
+        9, "px", "Diameter of the opening that removes tail and cable; 1 leaves them.", ge=1, le=101
+    )
     minimum_area: float = _quantity(60.0, "px²", "Smaller things are not the animal.", ge=1)
     largest_share: float = _quantity(20.0, "% of picture", "Larger things are not the animal.", gt=0, le=100)
     size_tolerance: float = _quantity(
         4.0, "times", "Things so many times larger or smaller than the animal's median area are not the animal.", gt=1
     )
     maximum_speed: float | None = _quantity(
-        None, "px/s", "Short visits to places that need more speed are lost; one diagonal of the picture a second when empty.", gt=0
+        None,
+        "px/s",
+        "Short visits to places that need more speed are lost; one diagonal of the picture a second when empty.",
+        gt=0,
     )
-    background_frames: int = _quantity(60, "frames", "Frames spread over the video that the background is made of.", ge=3, le=500)
+    background_frames: int = _quantity(
+        60, "frames", "Frames spread over the video that the background is made of.", ge=3, le=500
+    )
     background_quantile: float = _quantity(
-        0.5, "", "Quantile of a pixel's values taken as background; above 0.5 sees through a dark animal that rests long.", ge=0.05, le=0.95
+        0.5,
+        "",
+        "Quantile of a pixel's values taken as background; above 0.5 sees through a dark animal that rests long.",
+        ge=0.05,
+        le=0.95,
     )
     region_left: int | None = _quantity(None, "px", "Left edge of the part of the picture that is searched.", ge=0)
     region_top: int | None = _quantity(None, "px", "Top edge of that part.", ge=0)
@@ -53,7 +70,9 @@ class VideoTrackParameters(Parameters):
             raise ValueError("opening must be odd, so that it moves no edge to one side")
         for low, high in ((self.region_left, self.region_right), (self.region_top, self.region_bottom)):
             if low is not None and high is not None and high <= low:
-                raise ValueError("the region must have its right edge right of the left one and its bottom below its top")
+                raise ValueError(
+                    "the region must have its right edge right of the left one and its bottom below its top"
+                )
         return self
 
 
@@ -141,14 +160,22 @@ def _output(run: Run, video: Video, background: NDArray[np.uint8], track: Track)
     if not found.any():
         worst = tracking.Lost(int(np.bincount(track.reason).argmax()))
         raise PipelineError(
-            f"The animal is lost in all {found.size:,} frames, mostly because {worst.sentence}; the animal is said to be "
-            f"{settings.animal} on its floor, and to differ by {settings.threshold or settings.minimum_contrast} grey levels or more."
+            f"The animal is lost in all {found.size:,} frames, mostly because {worst.sentence}; the animal "
+            "is said to be "
+            f"{settings.animal} on its floor, and to differ by "
+            f"{settings.threshold or settings.minimum_contrast} grey levels or more."
         )
     speed = tracking.speed_of(track.time, xy)
     bin_size = max(width, height) * scale / 40
     seconds = tracking.occupancy(track.time, xy, extent=(width * scale, height * scale), bin_size=bin_size)
     np.savez_compressed(
-        run.folder / "position.npz", time=track.time, x=xy[:, 0], y=xy[:, 1], unit=unit, reason=track.reason, area_px=track.area
+        run.folder / "position.npz",
+        time=track.time,
+        x=xy[:, 0],
+        y=xy[:, 1],
+        unit=unit,
+        reason=track.reason,
+        area_px=track.area,
     )
     reasons = {
         tracking.Lost(code).sentence: int(number)
@@ -167,22 +194,39 @@ def _output(run: Run, video: Video, background: NDArray[np.uint8], track: Track)
     moved = np.hypot(*np.diff(xy, axis=0).T)
     known = np.isfinite(speed)
     metrics = {
-        "found": Metric(float(found.mean()) * 100, "%", "frames with a position", "the rest is lost, never filled in", headline=True),
+        "found": Metric(
+            float(found.mean()) * 100, "%", "frames with a position", "the rest is lost, never filled in", headline=True
+        ),
         "lost": Metric(int((~found).sum()), "frames", "lost", sentence, headline=True),
         "frames": Metric(int(found.size), "frames", "frames"),
         "longest_loss": Metric(_longest(track.time, ~found), "s", "longest loss", "longest stretch without a position"),
-        "missing_frames": Metric(video.missing, "frames", "missing frames", "that the recorder knows to have been lost before"),
+        "missing_frames": Metric(
+            video.missing, "frames", "missing frames", "that the recorder knows to have been lost before"
+        ),
         "distance": Metric(
-            float(np.nansum(moved)), unit, "distance", "path length over neighbouring found frames; jitter of the silhouette adds to it", headline=True
+            float(np.nansum(moved)),
+            unit,
+            "distance",
+            "path length over neighbouring found frames; jitter of the silhouette adds to it",
+            headline=True,
         ),
         "median_speed": Metric(
-            float(np.median(speed[known])) if known.any() else None, f"{unit}/s", "median speed", "displacement over 0.2 s", headline=True
+            float(np.median(speed[known])) if known.any() else None,
+            f"{unit}/s",
+            "median speed",
+            "displacement over 0.2 s",
+            headline=True,
         ),
-        "area": Metric(float(np.median(track.area[found])), "px²", "median area", "of the body's silhouette after the opening"),
+        "area": Metric(
+            float(np.median(track.area[found])), "px²", "median area", "of the body's silhouette after the opening"
+        ),
         "rate": Metric(
-            float(1 / np.median(steps)) if steps.size and np.median(steps) > 0 else None, "Hz", "frame rate", "one over the median interval"
+            float(1 / np.median(steps)) if steps.size and np.median(steps) > 0 else None,
+            "Hz",
+            "frame rate",
+            "one over the median interval",
         ),
-    }  # fmt: skip
+    }
     run.progress(1.0, "done")
     made = DerivedRecording(
         kind="position",
@@ -205,4 +249,3 @@ def _longest(time: NDArray[np.float64], lost: NDArray[np.bool_]) -> float:
         return 0.0
     step = float(np.median(np.diff(time))) if time.size > 1 else 0.0
     return float(np.max(time[stops - 1] - time[starts])) + step
-

@@ -1,4 +1,7 @@
-"""Units, positions and voltage in NWB 2 files, read with h5py: no schema is loaded, nothing but the data asked for is touched."""
+"""Units, positions and voltage in NWB 2 files, read with h5py.
+
+No schema is loaded, nothing but the data asked for is touched.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         yield file
 
 
-def read_units(recording: InputRecording, path: Path) -> tuple[list[NDArray[np.float64]], list[str]]:
+def read_units(_recording: InputRecording, path: Path) -> tuple[list[NDArray[np.float64]], list[str]]:
     """Return the spike times (s) of every unit that has any, and the units' ids."""
     with _opened(path) as file:
         units = file.get("units")
@@ -66,7 +69,7 @@ def read_position(recording: InputRecording, path: Path) -> tuple[NDArray[np.flo
 def open_voltage(
     recording: InputRecording, path: Path
 ) -> tuple[int, int, float, Callable[[int, int], NDArray[np.float32]], float]:
-    """Return samples, channels, rate (Hz), a function that reads microvolts ``(n, channels)``, and the first time (s)."""
+    """Return samples, channels, rate (Hz), a reader of microvolts ``(n, channels)``, and the first time (s)."""
     with _opened(path) as file:
         series = _choose(file, recording, path, ("ElectricalSeries",), "voltage")
         name, data = series.name, series["data"]
@@ -114,7 +117,8 @@ def _choose(file: h5py.File, recording: InputRecording, path: Path, types: tuple
         raise PipelineError(f"{path.name} has no {what} ({' or '.join(types)}).")
     if len(found) > 1:
         raise PipelineError(
-            f"{path.name} has {len(found)} series of {what}; set the parameter 'path' of the recording to one of {', '.join(found)}."
+            f"{path.name} has {len(found)} series of {what}; set the parameter 'path' of the recording to "
+            f"one of {', '.join(found)}."
         )
     return next(iter(found.values()))
 

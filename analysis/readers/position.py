@@ -18,7 +18,10 @@ UNITS = ("px", "mm", "cm", "m")
 
 @dataclass(frozen=True)
 class Position:
-    """``time`` (s) ``(n,)`` and ``xy`` ``(n, 2)`` in ``unit``, NaN where lost; as recorded, with repeated stamps still in."""
+    """``time`` (s) ``(n,)`` and ``xy`` ``(n, 2)`` in ``unit``, NaN where lost.
+
+    As recorded, with repeated stamps still in.
+    """
 
     time: NDArray[np.float64]
     xy: NDArray[np.float64]
@@ -77,7 +80,8 @@ def _trodes(recording: InputRecording, path: Path) -> Samples:
     body = memoryview(data)[end + len(_END) :]
     if len(body) % dtype.itemsize:
         raise PipelineError(
-            f"{path.name} breaks off in the middle of sample {len(body) // dtype.itemsize + 1:,}; it was not copied completely."
+            f"{path.name} breaks off in the middle of sample {len(body) // dtype.itemsize + 1:,}; it was "
+            "not copied completely."
         )
     rows = np.frombuffer(body, dtype)
     try:
@@ -98,7 +102,7 @@ def _trodes(recording: InputRecording, path: Path) -> Samples:
     return rows["time"] / clockrate, xy / scale if scale > 0 else xy, "cm" if scale > 0 else "px"
 
 
-def _npz(recording: InputRecording, path: Path) -> Samples:
+def _npz(_recording: InputRecording, path: Path) -> Samples:
     arrays = sources.load_npz(path, ("time", "x", "y"), ("unit",))
     time, x, y = (sources.numbers(path, name, arrays[name]) for name in ("time", "x", "y"))
     if not time.shape == x.shape == y.shape or time.ndim != 1:

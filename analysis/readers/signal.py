@@ -19,7 +19,10 @@ _DTYPES = ("int16", "uint16", "int32", "float32", "float64")
 
 @dataclass(frozen=True)
 class Signal:
-    """``read(start, stop)`` returns samples ``(stop - start, n_channels)`` float32 in microvolts; ``start`` (s) is the first one's time."""
+    """``read(start, stop)`` returns samples ``(stop - start, n_channels)`` float32 in microvolts.
+
+    ``start`` (s) is the first one's time.
+    """
 
     n_samples: int
     n_channels: int

@@ -39,7 +39,8 @@ def sound_file(path: Path) -> Path:
 def wrong_format(recording: InputRecording, wanted: str, known: tuple[str, ...]) -> PipelineError:
     """Return the error for a format that has no reader for what is wanted."""
     return PipelineError(
-        f"The recording {_name(recording)} has the format {recording.format!r}, which holds no {wanted} that can be read "
+        f"The recording {_name(recording)} has the format {recording.format!r}, which holds no {wanted} "
+        "that can be read "
         f"here; known are {', '.join(known)}."
     )
 
@@ -49,7 +50,8 @@ def ask(recording: InputRecording, name: str, meaning: str) -> Any:
     value = recording.parameters.get(name)
     if value is None:
         raise PipelineError(
-            f"The file of the recording {_name(recording)} does not say its {meaning}: set the parameter {name!r} of the recording."
+            f"The file of the recording {_name(recording)} does not say its {meaning}: set the parameter "
+            f"{name!r} of the recording."
         )
     return value
 
@@ -119,15 +121,18 @@ def one_text(values: NDArray) -> str:
 
 
 def read_table(path: Path) -> dict[str, list[str]]:
-    """Return a text table as columns by lower-case name; the first line names them, separators are found by themselves."""
+    """Return a text table as columns by lower-case name.
+
+    The first line names them, separators are found by themselves.
+    """
     import csv
 
-    with damage(path, "text table", OSError, UnicodeDecodeError, csv.Error):
-        with path.open(newline="", encoding="utf-8-sig") as lines:
-            head = lines.readline()
-            separator = max(",;\t", key=head.count)
-            names = [name.strip().strip('"').lower() for name in head.rstrip("\r\n").split(separator)]
-            rows = [row for row in csv.reader(lines, delimiter=separator) if row]
+    problems = (OSError, UnicodeDecodeError, csv.Error)
+    with damage(path, "text table", *problems), path.open(newline="", encoding="utf-8-sig") as lines:
+        head = lines.readline()
+        separator = max(",;\t", key=head.count)
+        names = [name.strip().strip('"').lower() for name in head.rstrip("\r\n").split(separator)]
+        rows = [row for row in csv.reader(lines, delimiter=separator) if row]
     if not rows:
         raise PipelineError(f"The table {path.name} has no row below its first line.")
     for number, row in enumerate(rows, start=2):
@@ -140,15 +145,15 @@ def read_table(path: Path) -> dict[str, list[str]]:
 
 def table_numbers(path: Path, name: str, column: list[str]) -> NDArray[np.float64]:
     """Return a column as float64; empty cells are NaN."""
-    try:
-        return np.array([float(cell) if cell.strip() else np.nan for cell in column])
-    except ValueError:
-        for row, cell in enumerate(column, start=2):
-            try:
-                float(cell or "nan")
-            except ValueError:
-                break
-        raise PipelineError(f"Column {name!r} of {path.name} has {cell!r} in row {row}, which is no number.") from None
+    values = np.full(len(column), np.nan)
+    for row, cell in enumerate(column):
+        try:
+            values[row] = float(cell) if cell.strip() else np.nan
+        except ValueError:
+            raise PipelineError(
+                f"Column {name!r} of {path.name} has {cell!r} in row {row + 2}, which is no number."
+            ) from None
+    return values
 
 
 def _name(recording: InputRecording) -> str:

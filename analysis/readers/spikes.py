@@ -66,7 +66,7 @@ def _split(path: Path, times: NDArray, numbers: NDArray, labels: list[str] | Non
     return trains, labels or [f"{number:g}" if isinstance(number, float) else str(number) for number in ids.tolist()]
 
 
-def _npz(recording: InputRecording, path: Path) -> Trains:
+def _npz(_recording: InputRecording, path: Path) -> Trains:
     arrays = sources.load_npz(path, ("spike_times", "spike_units"), ("unit_labels",))
     labels = [str(label) for label in arrays["unit_labels"]] if "unit_labels" in arrays else None
     numbers = arrays["spike_units"]
@@ -75,7 +75,7 @@ def _npz(recording: InputRecording, path: Path) -> Trains:
     return _split(path, sources.numbers(path, "spike_times", arrays["spike_times"]), numbers, labels)
 
 
-def _csv(recording: InputRecording, path: Path) -> Trains:
+def _csv(_recording: InputRecording, path: Path) -> Trains:
     table = sources.read_table(path)
     for name in ("time", "unit"):
         if name not in table:

@@ -29,7 +29,9 @@ _PLANAR = {"gray", "yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuv
 
 @dataclass(frozen=True)
 class Video:
-    """``frames()`` yields ``(time in s, grey picture (height, width) uint8 or None where it cannot be decoded)`` in order.
+    """A video: ``frames()`` yields ``(time in s, grey picture (height, width) uint8)`` in order.
+
+    A picture is None where it cannot be decoded.
 
     ``sample(n)`` returns about n pictures spread over the video. ``count`` is the number of frames, None when only a
     full pass can tell; ``missing`` how many frames the recorder knows to be lost.

@@ -1,0 +1,56 @@
+"""Play the instruments of the simulated boxes, for as long as the laboratory runs."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand
+from django.db import close_old_connections
+
+from labsite.demo.acquisition import Instruments
+from labsite.demo.analyses import queue_second
+from labsite.demo.boxes import folder
+from labsite.demo.laboratory import EXPERIMENTER
+from labsite.demo.pastsessions import MAIN_TITLE, VIDEO
+from sessions.models import Session
+
+PERIOD_SECONDS = 1.0
+log = logging.getLogger(__name__)
+
+
+class Command(BaseCommand):
+    # See seed_demo: no page is needed here.
+    requires_system_checks = ()
+    help = "Play the instruments of the simulated boxes: units, positions and events for the sessions that run there."
+
+    def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002 - Django's signature
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        instruments = Instruments(folder(settings.LAB_HOME))
+        chained = False
+        while not stop.is_set():
+            close_old_connections()
+            instruments.keep_session()
+            instruments.report_events()
+            for recording in instruments.add_recordings():
+                log.info("added %s to session %s", recording, recording.session_id)
+            chained = chained or decode_what_was_tracked()
+            stop.wait(PERIOD_SECONDS)
+
+
+def decode_what_was_tracked() -> bool:
+    """Queue the decoding that needs the tracked video, when that is there; return whether nothing is left to do."""
+    session = Session.objects.filter(title=MAIN_TITLE, simulated=True).first()
+    user = get_user_model().objects.filter(username=EXPERIMENTER).first()
+    if session is None or user is None:
+        return True
+    recordings = {recording.name: recording for recording in session.recordings.filter(simulated=True)}
+    if VIDEO not in recordings:
+        return True
+    return queue_second(user, recordings) is not None

@@ -116,7 +116,7 @@ class RegisterForm(forms.Form):
     name = forms.CharField(max_length=100, required=False, help_text="Probe, camera or tracker.")
     parameters = forms.CharField(
         required=False, widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false"}),
-        help_text='What a reader must know, as JSON: {"rate": 1250, "unit": "uV"}; of raw binary channels, rate, dtype.',
+        help_text='What a reader must know, as JSON: {"rate": 1250, "unit": "uV"}; raw binary: channels, rate, dtype.',
     )  # fmt: skip
 
     def clean_paths(self) -> list[str]:

@@ -1,6 +1,6 @@
 """The simulated neurons of an arena: place cells of RatInABox, interneurons, and cells that know the odour.
 
-Rates follow what is known of rat CA1: fields of 5 to 10 cm (sigma), peaks of some to thirty Hz, fields that on a track
+Rates follow what is known of rat CA1: fields of 6 to 13 cm (sigma), peaks of one to thirty Hz, fields that on a track
 care for the direction of running, rates that fall while the animal stands, theta modulation with phase precession
 (O'Keefe and Recce 1993, Hippocampus 3, 317-330), and theta that is faster the faster the animal runs.
 """
@@ -17,8 +17,8 @@ from labsite.demo.motion import CM_PER_M, PATH_SECONDS, Walk, global_seed, ratin
 
 Floats = NDArray[np.float64]
 
-BASELINE_HZ = 0.03
-FIELD_SIGMA_CM = (5.0, 10.0)
+BASELINE_HZ = 0.15
+FIELD_SIGMA_CM = (6.0, 13.0)
 PRECESSION_RAD = 1.5 * np.pi
 THETA_HZ, THETA_HZ_PER_CM_S = 7.5, 0.018
 # A few sorted "units" of any real session hardly fire; an analysis has to leave them out.
@@ -63,7 +63,7 @@ def make_ensemble(arena: Arena, path: Walk) -> Ensemble:
     speed = speed_of(path)
     awake = 0.12 + 0.88 / (1 + np.exp(-(speed - 4.0) / 1.2))
     place, centre, slope = _place_cells(arena, path, rng)
-    peaks = np.clip(rng.lognormal(np.log(13.0), 0.5, arena.place_cells), 4.0, 32.0)
+    peaks = np.clip(rng.lognormal(np.log(7.0), 0.8, arena.place_cells), 1.0, 30.0)
     peaks[-NEARLY_SILENT:] = 0.4
     blocks = [BASELINE_HZ + place * peaks * awake[:, None]]
     lively = rng.uniform(14, 28, arena.interneurons)

@@ -23,10 +23,12 @@ from labsite.demo.neurons import Ensemble, make_ensemble, speed_of, theta_phase_
 Floats = NDArray[np.float64]
 
 # Written into the cache: a change of the model makes the worlds anew.
-MODEL_VERSION = 1
+MODEL_VERSION = 2
 # Spikes are drawn chunk by chunk of the wall clock, each with a generator of its own, so that any interval can be had
 # without the ones before it. Every loop is a whole number of chunks.
 CHUNK_SECONDS = 10.0
+PASS_SECONDS = 2.0
+GAIN_SHAPE = 1.2
 REFRACTORY_SECONDS = 0.002
 PICTURE_SIZE = (640, 480)
 
@@ -107,6 +109,12 @@ class World:
         steps = round(CHUNK_SECONDS / PATH_SECONDS)
         first = (chunk * steps) % self._bins
         rates = ensemble.rates[first : first + steps] * (1 + ensemble.modulation)
+        # From one pass through its field to the next a place cell varies far more than a Poisson process would
+        # (Fenton and Muller 1998, Proc. Natl. Acad. Sci. USA 95, 3182-3187); interneurons hardly do.
+        passes = round(CHUNK_SECONDS / PASS_SECONDS)
+        gain = rng.gamma(GAIN_SHAPE, 1 / GAIN_SHAPE, (passes, self.n_units))
+        gain[:, ensemble.kinds == "interneuron"] = 1.0
+        rates = rates * np.repeat(gain, steps // passes, axis=0)
         bins, units = np.nonzero(counts := rng.poisson(rates * PATH_SECONDS))
         repeats = counts[bins, units]
         bins, units = np.repeat(bins, repeats), np.repeat(units, repeats)

@@ -1,5 +1,19 @@
 """Addresses of the pages."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from analysis import views
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("jobs/", views.job_list, name="jobs"),
+    path("jobs/new/", views.job_new, name="job-new"),
+    path("jobs/<uuid:job_id>/", views.job_page, name="job"),
+    path("jobs/<uuid:job_id>/live/", views.job_live, name="job-live"),
+    path("jobs/<uuid:job_id>/cancel/", views.job_cancel, name="job-page-cancel"),
+    path("jobs/<uuid:job_id>/again/", views.job_again, name="job-page-again"),
+    path("results/<uuid:result_id>/", views.result_page, name="result"),
+    path("results/<uuid:result_id>/reproduce/", views.result_reproduce, name="result-page-reproduce"),
+    path(
+        "results/<uuid:result_id>/figures/<slug:name>/<slug:theme>.json", views.figure_item, name="result-figure-item"
+    ),
+]

@@ -1,5 +1,21 @@
 """REST addresses below /api/v1/."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
+from rest_framework.routers import SimpleRouter
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from analysis.api import views
+
+router = SimpleRouter()
+router.register("jobs", views.JobViewSet, basename="job")
+router.register("results", views.ResultViewSet, basename="result")
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("pipelines/", views.PipelinesView.as_view(), name="pipelines"),
+    path(
+        "results/<uuid:result>/figures/<slug:figure>.<slug:file_format>",
+        views.FigureView.as_view(),
+        name="result-figure",
+    ),
+    path("results/<uuid:result>/artifacts/<path:name>", views.ArtifactView.as_view(), name="result-artifact"),
+    *router.urls,
+]

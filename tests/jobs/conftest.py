@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import redis
 from django.conf import settings as configured
 from django.contrib.auth import get_user_model
 from django.db import connection
@@ -72,35 +73,36 @@ def alive(pid: int) -> bool:
         return False
 
 
-@pytest.fixture(autouse=True)
-def fast(settings, pipelines_package, redis_flushed) -> None:
-    """Small pipelines, and a laboratory that loses patience within seconds."""
-    settings.LAB_JOB_HEARTBEAT = 0.25
-    settings.LAB_JOB_STALE = 2.0
-    settings.LAB_JOB_RESEND = 0.5
+@pytest.fixture(scope="session")
+def place(tmp_path_factory) -> Path:
+    """The folder of all tests of jobs: data root, results, and a package with the small pipelines.
 
-
-@pytest.fixture
-def pipelines_package(tmp_path, monkeypatch) -> Iterator[Path]:
-    """Install the small pipelines as a laboratory would: in a package of its own with entry points."""
-    site = tmp_path / "site"
-    package = site / "ourlab_pipelines-1.0.dist-info"
+    The package is installed as a laboratory would install its own: found by its entry points.
+    """
+    folder = tmp_path_factory.mktemp("jobs")
+    for name in ("data", "results", "logs"):
+        (folder / name).mkdir()
+    package = folder / "site" / "ourlab_pipelines-1.0.dist-info"
     package.mkdir(parents=True)
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: ourlab-pipelines\nVersion: 1.0\n")
     (package / "entry_points.txt").write_text(ENTRY_POINTS)
-    monkeypatch.syspath_prepend(str(site))
-    registry.all_pipelines.cache_clear()
-    yield site
-    registry.all_pipelines.cache_clear()
+    return folder
 
 
-@pytest.fixture
-def redis_flushed() -> None:
-    """No message of another test in Redis."""
-    import redis
-
+@pytest.fixture(autouse=True)
+def fast(settings, place, folders, monkeypatch) -> Iterator[None]:
+    """Small pipelines, folders that the workers share, and a laboratory that loses patience within seconds."""
+    settings.LAB_DATA_ROOT = place / "data"
+    settings.LAB_RESULTS = place / "results"
+    settings.LAB_JOB_HEARTBEAT = 0.25
+    settings.LAB_JOB_STALE = 2.0
+    settings.LAB_JOB_RESEND = 0.5
     with redis.Redis.from_url(configured.LAB_REDIS_URL) as client:
-        client.flushdb()
+        client.delete("cpu", "default", "shared")
+    monkeypatch.syspath_prepend(str(place / "site"))
+    registry.all_pipelines.cache_clear()
+    yield
+    registry.all_pipelines.cache_clear()
 
 
 @pytest.fixture
@@ -137,9 +139,9 @@ def record(session: Session, name: str, samples: int = 1000):
 class WorkerProcess:
     """A real Celery worker on the test's database."""
 
-    def __init__(self, folder: Path, name: str, queues: str = "cpu,default", **environment: str) -> None:
+    def __init__(self, place: Path, name: str, queues: str = "cpu") -> None:
         self.name = f"{name}@test"
-        self._log = (folder / f"{name}.log").open("ab")
+        self._log = (place / "logs" / f"{name}.log").open("ab")
         parameters = connection.get_connection_params()
         database = "postgresql://{user}@/{dbname}?host={host}&port={port}".format(**{"port": 5432, **parameters})
         self.process = subprocess.Popen(
@@ -154,12 +156,11 @@ class WorkerProcess:
                 **os.environ,
                 "LAB_DATABASE_URL": database,
                 "LAB_REDIS_URL": configured.LAB_REDIS_URL,
-                "LAB_DATA_ROOT": str(configured.LAB_DATA_ROOT),
-                "LAB_RESULTS": str(configured.LAB_RESULTS),
+                "LAB_DATA_ROOT": str(place / "data"),
+                "LAB_RESULTS": str(place / "results"),
                 "LAB_JOB_HEARTBEAT": "0.25",
                 "LAB_JOB_STALE": "2",
-                "PYTHONPATH": str(folder / "site"),
-                **environment,
+                "PYTHONPATH": str(place / "site"),
             },
         )  # fmt: skip
 
@@ -181,21 +182,40 @@ class WorkerProcess:
 
 
 @pytest.fixture
-def workers(transactional_db, tmp_path) -> Iterator[Callable[..., WorkerProcess]]:
-    """Start real workers: ``workers("one")``; all end with the test."""
+def workers(transactional_db, place) -> Iterator[Callable[..., WorkerProcess]]:
+    """Start real workers of the queue cpu: ``workers("one")``; all end with the test."""
     started: list[WorkerProcess] = []
 
-    def start(name: str = "one", **options: str) -> WorkerProcess:
-        worker = WorkerProcess(tmp_path, name, **options)
-        started.append(worker)
-        return worker
+    def start(name: str = "one") -> WorkerProcess:
+        started.append(WorkerProcess(place, name))
+        return started[-1]
 
     yield start
     for worker in started:
         worker.stop()
-    for worker in started:
-        if os.environ.get("SHOW_WORKER_LOG"):
-            sys.stderr.write((tmp_path / f"{worker.name.partition('@')[0]}.log").read_text())
+
+
+@pytest.fixture(scope="session")
+def shared_process(django_db_setup, django_db_blocker, place) -> Iterator[WorkerProcess]:
+    """One real worker for the tests that do it no harm."""
+    with django_db_blocker.unblock():
+        worker = WorkerProcess(place, "shared", queues="shared")
+    yield worker
+    worker.stop()
+
+
+@pytest.fixture
+def worker(transactional_db, shared_process, monkeypatch, fast) -> WorkerProcess:
+    """A worker that computes what the test queues."""
+    assert shared_process.process.poll() is None
+    for name in ("test.mean", "test.gate"):
+        monkeypatch.setattr(type(registry.get(name)), "queue", "shared")
+    return shared_process
+
+
+def hand_over(job: Job) -> None:
+    """Move a job to the queue of the shared worker."""
+    Job.objects.filter(pk=job.pk).update(queue="shared")
 
 
 @pytest.fixture

@@ -1,0 +1,167 @@
+"""Bodies and replies of jobs and results over REST."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.reverse import reverse
+
+from analysis.jobs.models import Artifact, Job, JobState, Result
+from analysis.services import LARGEST_SEED
+from sessions.api.fields import ObjectField, StrictFields
+
+
+class PipelineInputSerializer(serializers.Serializer):
+    """Recordings that a pipeline takes."""
+
+    kinds = serializers.ListField(child=serializers.CharField())
+    summary = serializers.CharField()
+    minimum = serializers.IntegerField()
+    maximum = serializers.IntegerField()
+
+
+class PipelineSerializer(serializers.Serializer):
+    """What can be queued."""
+
+    name = serializers.CharField()
+    version = serializers.CharField()
+    summary = serializers.CharField()
+    queue = serializers.CharField()
+    inputs = PipelineInputSerializer(many=True)
+    parameters = serializers.SerializerMethodField(help_text="JSON Schema, with units and defaults.")
+
+    @extend_schema_field(OpenApiTypes.OBJECT)
+    def get_parameters(self, pipeline: Any) -> dict[str, Any]:
+        """Return the JSON Schema of the parameters."""
+        return pipeline.parameters.model_json_schema()
+
+
+class JobRequestSerializer(StrictFields, serializers.Serializer):
+    """A request for a computation."""
+
+    pipeline = serializers.CharField(max_length=64)
+    recordings = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=1000)
+    parameters = ObjectField(default=dict)
+    seed = serializers.IntegerField(min_value=0, max_value=LARGEST_SEED, default=1)
+    anew = serializers.BooleanField(default=False, help_text="Compute again although the result is there.")
+
+
+class JobSerializer(serializers.ModelSerializer):
+    """A job in a list."""
+
+    result = serializers.SerializerMethodField(help_text="Id of the result, once it succeeded.")
+    state = serializers.ChoiceField(choices=JobState.choices, read_only=True)
+    recordings = serializers.SerializerMethodField(help_text="Ids of the inputs, in order.")
+    user = serializers.SlugRelatedField(slug_field="username", read_only=True)
+
+    class Meta:
+        model = Job
+        fields = (
+            "id", "pipeline", "version", "project", "recordings", "parameters", "seed", "state", "progress", "message",
+            "attempt", "error", "result", "user", "worker", "created", "started", "finished",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field(OpenApiTypes.UUID)
+    def get_result(self, job: Job) -> str | None:
+        """Return the id of the result."""
+        result = getattr(job, "result", None)
+        return str(result.pk) if result else None
+
+    @extend_schema_field({"type": "array", "items": {"type": "string", "format": "uuid"}})
+    def get_recordings(self, job: Job) -> list[str]:
+        """Return the ids of the inputs."""
+        return [str(row.recording_id) for row in job.inputs.all()]
+
+
+class JobDetailSerializer(JobSerializer):
+    """A job with its log."""
+
+    class Meta(JobSerializer.Meta):
+        fields = (*JobSerializer.Meta.fields, "log", "environment")
+        read_only_fields = fields
+
+
+class FigureSerializer(serializers.Serializer):
+    """A figure of a result with the addresses of its files."""
+
+    name = serializers.CharField()
+    title = serializers.CharField()
+    caption = serializers.CharField()
+    png = serializers.URLField()
+    svg = serializers.URLField()
+    pdf = serializers.URLField()
+    data = serializers.URLField()
+
+
+class ArtifactSerializer(serializers.ModelSerializer):
+    """A file of a result."""
+
+    url = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Artifact
+        fields = ("name", "url", "size", "sha256")
+        read_only_fields = fields
+
+    @extend_schema_field(OpenApiTypes.URI)
+    def get_url(self, artifact: Artifact) -> str:
+        """Return where it is downloaded."""
+        return reverse("result-artifact", args=[artifact.result_id, artifact.name], request=self.context.get("request"))
+
+
+class ResultSerializer(serializers.ModelSerializer):
+    """What a job found."""
+
+    pipeline = serializers.CharField(source="job.pipeline", read_only=True)
+    project = serializers.UUIDField(source="job.project_id", read_only=True)
+    metrics = serializers.SerializerMethodField(help_text="Name to value, unit, label and definition.")
+    figures = serializers.SerializerMethodField()
+    artifacts = ArtifactSerializer(many=True, read_only=True)
+    provenance = serializers.SerializerMethodField()
+    recordings = serializers.SerializerMethodField(help_text="Ids of the recordings that it made.")
+
+    class Meta:
+        model = Result
+        fields = (
+            "id", "job", "pipeline", "project", "summary", "metrics", "figures", "artifacts", "recordings",
+            "provenance", "created",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field(OpenApiTypes.OBJECT)
+    def get_metrics(self, result: Result) -> dict[str, Any]:
+        """Return the numbers."""
+        return result.metrics
+
+    @extend_schema_field(OpenApiTypes.OBJECT)
+    def get_provenance(self, result: Result) -> dict[str, Any]:
+        """Return where the result comes from."""
+        return result.provenance
+
+    @extend_schema_field(FigureSerializer(many=True))
+    def get_figures(self, result: Result) -> list[dict[str, str]]:
+        """Return the figures with the addresses of their files."""
+        request = self.context.get("request")
+
+        def address(name: str, file_format: str) -> str:
+            return reverse("result-figure", args=[result.pk, name, file_format], request=request)
+
+        return [
+            {
+                "name": figure["name"],
+                "title": figure["title"],
+                "caption": figure["caption"],
+                **{kind: address(figure["name"], kind) for kind in ("png", "svg", "pdf")},
+                "data": address(figure["name"], "json"),
+            }
+            for figure in result.figures
+        ]
+
+    @extend_schema_field({"type": "array", "items": {"type": "string", "format": "uuid"}})
+    def get_recordings(self, result: Result) -> list[str]:
+        """Return the ids of the derived recordings."""
+        return [str(recording.pk) for recording in result.derived.all()]

@@ -1,0 +1,105 @@
+"""The figures of a result as files: drawn when somebody asks, then kept beside the result's data."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+
+from analysis.jobs.models import Result
+from sessions.errors import NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from analysis.figures.spec import Figure
+
+PAPER_FORMATS = ("png", "svg", "pdf")
+CONTENT_TYPES = {
+    "png": "image/png",
+    "svg": "image/svg+xml",
+    "pdf": "application/pdf",
+    "json": "application/json",
+}
+THEMES = ("light", "dark")
+# Kept drawings are drawn again after a change of how figures are drawn: raise it with such a change.
+DRAWN_AS = 1
+
+# Matplotlib's settings are global, and one drawing at a time leaves the cores to live pictures.
+_drawing = threading.Lock()
+
+
+def folder_of(result: Result) -> Path:
+    """Return the folder of a result's files."""
+    return settings.LAB_RESULTS / result.folder
+
+
+def known(result: Result, name: str) -> dict[str, Any]:
+    """Return what the result says of one of its figures; ``NotFound`` when it has none of that name."""
+    for figure in result.figures:
+        if figure["name"] == name:
+            return figure
+    raise NotFound(f"This result has no figure {name!r}; it has {', '.join(f['name'] for f in result.figures)}.")
+
+
+def data_path(result: Result, name: str) -> Path:
+    """Return the file with a figure's own data (JSON: panels, axes, layers of numbers)."""
+    path = folder_of(result) / known(result, name)["file"]
+    if not path.is_file():
+        raise NotFound("The files of this result are gone from the disk; compute it again with Reproduce.")
+    return path
+
+
+def load(result: Result, name: str) -> Figure:
+    """Return a figure."""
+    from analysis.figures.spec import Figure
+
+    return Figure.from_json(json.loads(data_path(result, name).read_text()))
+
+
+def paper(result: Result, name: str, file_format: str) -> Path:
+    """Return a figure's file for a paper, as PNG, SVG or PDF."""
+    if file_format not in PAPER_FORMATS:
+        raise NotFound(f"Figures come as {', '.join(PAPER_FORMATS)}, not as {file_format}.")
+
+    def draw() -> bytes:
+        from analysis.figures.paper import render
+
+        return render(load(result, name), file_format)  # type: ignore[arg-type]
+
+    return _kept(result, name, f"{name}.{file_format}", draw)
+
+
+def page_item(result: Result, name: str, theme: str) -> Path:
+    """Return a figure's file for the page: what ``Bokeh.embed.embed_item`` takes."""
+    if theme not in THEMES:
+        raise NotFound(f"Figures are drawn {' or '.join(THEMES)}, not {theme}.")
+
+    def draw() -> bytes:
+        from analysis.figures.page import json_item
+
+        return json.dumps(json_item(load(result, name), theme=theme)).encode()  # type: ignore[arg-type]
+
+    return _kept(result, name, f"{name}.{theme}.json", draw)
+
+
+def _kept(result: Result, name: str, file_name: str, draw: Callable[[], bytes]) -> Path:
+    data_path(result, name)
+    path = folder_of(result) / "drawn" / str(DRAWN_AS) / file_name
+    if path.is_file():
+        return path
+    with _drawing:
+        if path.is_file():
+            return path
+        content = draw()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f"{path.name}.{os.getpid()}.part")
+            part.write_bytes(content)
+            part.replace(path)
+        except OSError as error:
+            raise Unavailable(f"The figure could not be kept: {error.strerror}.") from error
+    return path

@@ -1,0 +1,149 @@
+"""What pages and REST read of jobs and results, narrowed to what a user may see, in a constant number of queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from analysis.jobs.models import Job, JobState, Result, Worker
+from sessions.errors import NotFound
+from sessions.models import Recording
+from sessions.permissions import visible
+
+# What was computed again on the same machine agrees to this (relative).
+AGREES = 1e-9
+# Too little is done before this to say how long the rest takes.
+LEAST_PROGRESS = 0.02
+
+
+def jobs(user: Any) -> QuerySet[Job]:
+    """Return the jobs of the user's projects, newest first, without their logs."""
+    queryset = Job.objects.select_related("project", "user", "result").prefetch_related("inputs__recording__session")
+    return visible(user, queryset.defer("log", "environment", "result__provenance"))
+
+
+def job(user: Any, job_id: UUID) -> Job:
+    """Return one job with its log; ``NotFound`` when the user may not know of it."""
+    queryset = Job.objects.select_related("project", "user", "result", "reproduces__job")
+    found = visible(user, queryset.prefetch_related("inputs__recording__session")).filter(pk=job_id).first()
+    if found is None:
+        raise NotFound("There is no such job here.")
+    return found
+
+
+def results(user: Any) -> QuerySet[Result]:
+    """Return the results of the user's projects with their artifacts."""
+    queryset = Result.objects.select_related("job__project", "job__user").prefetch_related("artifacts")
+    return visible(user, queryset, project="job__project")
+
+
+def result(user: Any, result_id: UUID) -> Result:
+    """Return one result; ``NotFound`` when the user may not know of it."""
+    found = results(user).filter(pk=result_id).first()
+    if found is None:
+        raise NotFound("There is no such result here.")
+    return found
+
+
+def recordings_to_analyse(user: Any) -> QuerySet[Recording]:
+    """Return the recordings of the projects that the user sees, newest session first."""
+    queryset = Recording.objects.select_related("session__project").order_by("-session__start", "kind", "name")
+    return visible(user, queryset, project="session__project")
+
+
+def last_seen(queue: str) -> datetime | None:
+    """Return when a worker of a queue last reported to Postgres; ``None`` when none ever did."""
+    return Worker.objects.filter(queues__contains=[queue]).order_by("-seen").values_list("seen", flat=True).first()
+
+
+def works(queue: str) -> bool:
+    """Return whether a worker of a queue is there: reported lately and did not leave."""
+    since = timezone.now() - timedelta(seconds=settings.LAB_JOB_STALE)
+    return Worker.objects.filter(queues__contains=[queue], seen__gt=since, stopped__isnull=True).exists()
+
+
+def trouble(of: Job) -> str:
+    """Return a sentence when nobody computes a job that waits or runs, else an empty one. It needs only the rows."""
+    if of.state == JobState.RUNNING and of.heartbeat:
+        silent = timezone.now() - of.heartbeat
+        if silent.total_seconds() > settings.LAB_JOB_STALE:
+            return f"Its worker {of.worker} has not been heard of for {in_words(silent)}; the job will be given to another."
+    elif of.state == JobState.QUEUED and not works(of.queue):
+        seen = last_seen(of.queue)
+        if seen is None:
+            return f"No worker of the queue {of.queue} has ever been seen; start one, or look at /healthz."
+        ago = in_words(timezone.now() - seen)
+        return f"No worker of the queue {of.queue} has been seen for {ago}; the job waits until one is back."
+    return ""
+
+
+def in_words(span: timedelta) -> str:
+    """Return a span of time as people say it: 40 s, 3 min, 2 h 10 min, 4 days."""
+    seconds = max(0, round(span.total_seconds()))
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if seconds < 100:  # noqa: PLR2004 - up to here seconds say more
+        return f"{seconds} s"
+    if hours < 1:
+        return f"{minutes} min"
+    if days < 2:  # noqa: PLR2004
+        return f"{hours} h {minutes % 60} min"
+    return f"{days} days"
+
+
+def time_left(of: Job) -> timedelta | None:
+    """Return how long a running job will still take if it goes on as until now; ``None`` when it is too early to say."""
+    if of.state != JobState.RUNNING or of.started is None or not LEAST_PROGRESS < of.progress < 1:
+        return None
+    return (timezone.now() - of.started) * (1 - of.progress) / of.progress
+
+
+def took(of: Job) -> timedelta | None:
+    """Return how long the last attempt took, or takes until now."""
+    if of.started is None:
+        return None
+    return max(timedelta(), (of.finished or timezone.now()) - of.started)
+
+
+def ahead(of: Job) -> int:
+    """Return how many jobs of the queue were there before a queued one."""
+    return Job.objects.filter(queue=of.queue, state=JobState.QUEUED, created__lt=of.created).count()
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One number of a result beside the same of the result that it reproduces."""
+
+    name: str
+    label: str
+    unit: str
+    now: Any
+    then: Any
+    agrees: bool
+
+
+def agreement(of: Result) -> list[Agreement]:
+    """Compare a result's numbers with those that it was to reproduce; empty when it was to reproduce none."""
+    original = of.job.reproduces
+    if original is None:
+        return []
+    names = list(dict.fromkeys([*original.metrics, *of.metrics]))
+    rows = []
+    for name in names:
+        then, now = original.metrics.get(name, {}), of.metrics.get(name, {})
+        known = now or then
+        same = bool(then) and bool(now) and _same(then.get("value"), now.get("value"))
+        label = known.get("label") or name
+        rows.append(Agreement(name, label, known.get("unit", ""), now.get("value"), then.get("value"), same))
+    return rows
+
+
+def _same(then: Any, now: Any) -> bool:
+    if isinstance(then, int | float) and isinstance(now, int | float):
+        return abs(then - now) <= AGREES * max(abs(then), abs(now))
+    return bool(then == now)

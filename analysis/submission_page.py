@@ -1,0 +1,102 @@
+"""What the page of a new job offers: pipelines, recordings that fit each of their inputs, and the parameters' form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from analysis import forms, selectors
+from sessions.models import Recording
+from sessions.permissions import projects_for
+
+if TYPE_CHECKING:
+    from django.http import QueryDict
+
+    from analysis.pipelines.base import Input, Pipeline
+
+# Without a session to look in, so many of the newest recordings of the right kind are offered.
+MOST_OFFERED = 100
+
+
+def page_of_choices(user: Any, asked: QueryDict) -> dict[str, Any]:
+    """Return the template variables of the page for ``?recording=&session=&pipeline=`` or a posted form."""
+    from analysis.pipelines import registry
+
+    mine = selectors.recordings_to_analyse(user).filter(session__project__in=projects_for(user, "change"))
+    named = _recordings(mine, asked.getlist("recording"))
+    session_id = _uuid(asked.get("session", "")) or (named[0].session_id if named else None)
+    pipelines = [
+        {"pipeline": pipeline, "fits": _may_take(pipeline, named)} for pipeline in registry.all_pipelines().values()
+    ]
+    wanted = asked.get("pipeline", "")
+    fitting = [row["pipeline"] for row in pipelines if row["fits"]]
+    pipeline = next((row["pipeline"] for row in pipelines if row["pipeline"].name == wanted), None)
+    if pipeline is None and not wanted and named and len(fitting) == 1:
+        pipeline = fitting[0]
+    values = forms.posted_parameters(pipeline, asked) if pipeline and asked.get("filled") else None
+    return {
+        "pipelines": pipelines,
+        "pipeline": pipeline,
+        "named": named,
+        "session_id": session_id,
+        "slots": _slots(mine, pipeline, asked, named, session_id) if pipeline else [],
+        "fields": forms.parameter_fields(pipeline, values) if pipeline else [],
+        "seed": asked.get("seed", "1"),
+        "errors": [],
+        "nothing": not mine.exists(),
+    }
+
+
+def chosen_inputs(posted: QueryDict, pipeline: Pipeline) -> list[str]:
+    """Return the ids of the recordings chosen in a posted form, input by input."""
+    return [chosen for number in range(len(pipeline.inputs)) for chosen in posted.getlist(f"input-{number}") if chosen]
+
+
+def _recordings(mine: Any, ids: list[str]) -> list[Recording]:
+    wanted = [recording_id for recording_id in map(_uuid, ids) if recording_id]
+    return list(mine.filter(pk__in=wanted)) if wanted else []
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _may_take(pipeline: Pipeline, named: list[Recording]) -> bool:
+    kinds = {kind for wanted in pipeline.inputs for kind in wanted.kinds}
+    return all(recording.kind in kinds for recording in named)
+
+
+def _slots(
+    mine: Any, pipeline: Pipeline, asked: QueryDict, named: list[Recording], session_id: UUID | None
+) -> list[dict[str, Any]]:
+    """Return each input of a pipeline with the recordings offered for it; what was named is chosen."""
+    slots = []
+    given = {recording.pk for recording in named}
+    for number, wanted in enumerate(pipeline.inputs):
+        offered = _offered(mine, wanted, session_id, given)
+        posted = {_uuid(text) for text in asked.getlist(f"input-{number}")}
+        chosen = posted - {None} or {recording.pk for recording in offered if recording.pk in given}
+        if not chosen and len(offered) >= wanted.minimum > 0:
+            chosen = {recording.pk for recording in offered[: wanted.minimum]}
+        slots.append(
+            {
+                "name": f"input-{number}",
+                "input": wanted,
+                "kinds": " or ".join(wanted.kinds),
+                "several": wanted.maximum > 1,
+                "offered": [{"recording": recording, "chosen": recording.pk in chosen} for recording in offered],
+            }
+        )
+    return slots
+
+
+def _offered(mine: Any, wanted: Input, session_id: UUID | None, given: set[Any]) -> list[Recording]:
+    suiting = mine.filter(kind__in=wanted.kinds)
+    if session_id is not None and (here := list(suiting.filter(session_id=session_id)[:MOST_OFFERED])):
+        return here
+    newest = list(suiting[:MOST_OFFERED])
+    missing = given - {recording.pk for recording in newest}
+    return [*suiting.filter(pk__in=missing), *newest] if missing else newest

@@ -1,0 +1,118 @@
+"""Numbers with units, spans of time and states as pages show them."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import Any
+
+from django import template
+
+from analysis.jobs.models import JobState
+from analysis.selectors import in_words
+
+register = template.Library()
+
+LOG_LINES = 40
+
+# Shape, class and word: colour never stands alone.
+STATES = {
+    JobState.QUEUED: ("◷", "chip", "queued"),
+    JobState.RUNNING: ("▶", "chip chip-accent", "running"),
+    JobState.SUCCEEDED: ("✓", "chip chip-good", "succeeded"),
+    JobState.FAILED: ("▲", "chip chip-bad", "failed"),
+    JobState.CANCELLED: ("■", "chip", "cancelled"),
+}
+
+
+@register.filter
+def number(value: Any) -> str:
+    """Write a number with three significant digits, whole numbers in full with separators, nothing as a dash."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool | str):
+        return str(value)
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) < 1e9):  # noqa: PLR2004
+        return f"{int(value):,}"
+    if not math.isfinite(value):
+        return "–"
+    size = abs(value)
+    if size >= 1000:  # noqa: PLR2004
+        return f"{value:,.0f}"
+    if size >= 100:  # noqa: PLR2004
+        return f"{value:.0f}"
+    if size >= 10:  # noqa: PLR2004
+        return f"{value:.1f}"
+    if size >= 1:
+        return f"{value:.2f}"
+    return f"{value:.2g}" if size >= 1e-4 else f"{value:.1e}"  # noqa: PLR2004
+
+
+@register.filter
+def quantity(metric: dict[str, Any]) -> str:
+    """Write a metric's value with its unit; a unit that only repeats the label is left out."""
+    text = number(metric.get("value"))
+    unit = metric.get("unit") or ""
+    if not unit or text == "–" or unit in (metric.get("label") or "").split():
+        return text
+    return f"{text} {unit}"
+
+
+@register.filter
+def span(value: timedelta | None) -> str:
+    """Write a span of time: 0.4 s, 40 s, 3 min, 2 h 10 min."""
+    if value is None:
+        return ""
+    seconds = value.total_seconds()
+    return f"{seconds:.1f} s" if 0 <= seconds < 10 else in_words(value)  # noqa: PLR2004
+
+
+@register.filter
+def percent(fraction: float) -> str:
+    """Write a share from 0 to 1 as whole percent."""
+    return f"{math.floor(fraction * 100)} %"
+
+
+@register.inclusion_tag("analysis/_state.html")
+def state_chip(state: str) -> dict[str, str]:
+    """Show a job's state as shape and word."""
+    shape, css, word = STATES[JobState(state)]
+    return {"shape": shape, "css": css, "word": word, "state": state}
+
+
+@register.filter
+def last_lines(log: str) -> str:
+    """Return the end of a log that fits a page that is read again every second."""
+    lines = log.splitlines()
+    left_out = len(lines) - LOG_LINES
+    return "\n".join([f"... {left_out} lines before", *lines[-LOG_LINES:]] if left_out > 0 else lines)
+
+
+@register.filter
+def words(name: str) -> str:
+    """Write a name of code as words."""
+    return name.replace("_", " ")
+
+
+@register.filter
+def parameter(value: Any) -> str:
+    """Write a parameter's value in full: parameters are not rounded."""
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(parameter(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+
+
+@register.filter
+def unlocalised(value: float) -> str:
+    """Write a limit for an attribute of an input."""
+    return f"{value:g}"
+
+
+@register.filter
+def all_agree(rows: Any) -> bool:
+    """Return whether every number agrees."""
+    return all(row.agrees for row in rows)

@@ -1,0 +1,213 @@
+"""Pages of jobs and results: thin, over selectors and services."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from analysis import drawings, forms, selectors, services
+from analysis.jobs.models import ENDED, Job, JobState, Result
+from analysis.submission_page import chosen_inputs, page_of_choices
+from sessions.downloads import file_response
+from sessions.errors import Invalid
+from sessions.permissions import can
+
+JOBS_ON_A_PAGE = 50
+
+
+@login_required
+@require_GET
+def job_list(request: HttpRequest) -> HttpResponse:
+    """The jobs of the user's projects, newest first; the table alone when htmx asks for it again."""
+    jobs = selectors.jobs(request.user)
+    state = request.GET.get("state", "")
+    if state in JobState.values:
+        jobs = jobs.filter(state=state)
+    pipeline = request.GET.get("pipeline", "")
+    if pipeline:
+        jobs = jobs.filter(pipeline=pipeline)
+    page = Paginator(jobs, JOBS_ON_A_PAGE).get_page(request.GET.get("page"))
+    rows = [{"job": job, "left": selectors.time_left(job), "took": selectors.took(job)} for job in page]
+    from analysis.pipelines import registry
+
+    context = {
+        "page": page,
+        "rows": rows,
+        "live": any(row["job"].state not in ENDED for row in rows),
+        "state": state,
+        "states": JobState.choices,
+        "pipeline": pipeline,
+        "pipelines": list(registry.all_pipelines()),
+        "query": request.GET.urlencode(),
+    }
+    template = "analysis/_job_rows.html" if request.htmx else "analysis/job_list.html"
+    return render(request, template, context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def job_new(request: HttpRequest) -> HttpResponse:
+    """Choose a pipeline, its recordings and parameters, and queue it."""
+    if request.method == "POST":
+        return _queue(request)
+    context = page_of_choices(request.user, request.GET)
+    return render(request, "analysis/_job_form.html" if request.htmx else "analysis/job_new.html", context)
+
+
+def _queue(request: HttpRequest) -> HttpResponse:
+    context = page_of_choices(request.user, request.POST)
+    pipeline = context["pipeline"]
+    if pipeline is None:
+        context["errors"] = ["Choose a pipeline."]
+        return render(request, "analysis/job_new.html", context, status=400)
+    parameters = forms.posted_parameters(pipeline, request.POST)
+    seed = request.POST.get("seed", "1").strip()
+    try:
+        job, created = services.submit(
+            user=request.user,
+            pipeline=pipeline.name,
+            recordings=chosen_inputs(request.POST, pipeline),
+            parameters=parameters,
+            seed=int(seed) if seed.isdigit() else seed,  # type: ignore[arg-type]
+            anew="anew" in request.POST,
+        )
+    except Invalid as error:
+        shown = dict(error.errors)
+        for field in context["fields"]:
+            field.errors = shown.pop(f"parameters.{field.name}", [])
+        context["errors"] = [text for texts in shown.values() for text in texts] or (
+            [] if error.errors else [error.detail]
+        )
+        return render(request, "analysis/job_new.html", context, status=400)
+    if not created:
+        messages.info(request, "This was asked before: here is the job. Tick “compute anew” to run it again.")
+    return redirect("job", job.pk)
+
+
+@login_required
+@require_GET
+def job_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """A job: how it goes or went, and its result."""
+    job = selectors.job(request.user, job_id)
+    context = _job_context(request, job)
+    if hasattr(job, "result"):
+        context |= _result_context(selectors.result(request.user, job.result.pk))
+    return render(request, "analysis/job.html", context)
+
+
+@login_required
+@require_GET
+def job_live(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """The moving part of a job's page; the whole page comes again when the job has ended."""
+    job = selectors.job(request.user, job_id)
+    response = render(request, "analysis/_job_live.html", _job_context(request, job))
+    if job.state in ENDED:
+        response["HX-Refresh"] = "true"
+    return response
+
+
+def _job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
+    return {
+        "job": job,
+        "live": job.state not in ENDED,
+        "left": selectors.time_left(job),
+        "took": selectors.took(job),
+        "ahead": selectors.ahead(job) if job.state == JobState.QUEUED else 0,
+        "trouble": selectors.trouble(job),
+        "may_change": can(request.user, "change", job),
+        "inputs": [row.recording for row in job.inputs.all()],
+    }
+
+
+@login_required
+@require_POST
+def job_cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """End a job."""
+    services.cancel(user=request.user, job=selectors.job(request.user, job_id))
+    return redirect("job", job_id)
+
+
+@login_required
+@require_POST
+def job_again(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """Queue an ended job once more."""
+    return redirect("job", services.run_again(user=request.user, job=selectors.job(request.user, job_id)).job.pk)
+
+
+@login_required
+@require_GET
+def result_page(request: HttpRequest, result_id: UUID) -> HttpResponse:
+    """A result: numbers, figures, files, and where it comes from."""
+    result = selectors.result(request.user, result_id)
+    context = {"job": result.job, "may_change": can(request.user, "change", result), **_result_context(result)}
+    return render(request, "analysis/result.html", context)
+
+
+def _result_context(result: Result) -> dict[str, Any]:
+    metrics = [{"name": name, **metric} for name, metric in result.metrics.items()]
+    inputs = [row.recording for row in result.job.inputs.select_related("recording__session")]
+    headline = [metric for metric in metrics if metric.get("headline")]
+    return {
+        "result": result,
+        "inputs": inputs,
+        "simulated_input": any(recording.simulated for recording in inputs),
+        "compute_time": timedelta(seconds=result.provenance.get("compute_seconds", 0)),
+        "headline": headline or metrics[:5],
+        "metrics": metrics,
+        "figures": [_figure(result, figure) for figure in result.figures],
+        "artifacts": [
+            {"artifact": artifact, "url": reverse("result-artifact", args=[result.pk, artifact.name])}
+            for artifact in result.artifacts.all()
+        ],
+        "derived": list(result.derived.select_related("session")),
+        "agreement": selectors.agreement(result),
+    }
+
+
+def _figure(result: Result, figure: dict[str, Any]) -> dict[str, Any]:
+    name = figure["name"]
+    return {
+        **figure,
+        "item": reverse("result-figure-item", args=[result.pk, name, "THEME"]),
+        "files": {
+            label: reverse("result-figure", args=[result.pk, name, kind])
+            for label, kind in (("PNG", "png"), ("SVG", "svg"), ("PDF", "pdf"), ("data", "json"))
+        },
+    }
+
+
+@login_required
+@require_POST
+def result_reproduce(request: HttpRequest, result_id: UUID) -> HttpResponse:
+    """Compute a result again."""
+    job = services.reproduce(user=request.user, result=selectors.result(request.user, result_id)).job
+    return redirect("job", job.pk)
+
+
+@login_required
+@require_GET
+def figure_item(request: HttpRequest, result_id: UUID, name: str, theme: str) -> HttpResponseBase:
+    """A figure as the JSON that Bokeh draws in the page."""
+    result = selectors.result(request.user, result_id)
+    path = drawings.page_item(result, name, theme)
+    status = path.stat()
+    return file_response(
+        request,
+        path,
+        name=path.name,
+        etag=f'"{result.pk}-{name}-{theme}-{drawings.DRAWN_AS}-{status.st_mtime_ns:x}"',
+        modified=datetime.fromtimestamp(status.st_mtime, tz=UTC),
+        size=status.st_size,
+        content_type="application/json",
+        inline=True,
+    )

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -22,6 +23,8 @@ from labsite.stack.process import ROOT, Child, Process, python, started_ticks
 
 SERVE_SECONDS = 120.0
 PREPARE_SECONDS = 600.0
+# How a command of ours tells of its steps: ` 12.3 s  what it does`.
+STEP = re.compile(r"\s*\d+\.\d s\s+(.+)")
 
 
 @dataclass(frozen=True)
@@ -242,17 +245,17 @@ class Supervisor:
         """Run a command of this environment to its end; raises HomeError when it fails."""
         self._progress.say(title)
         log = self.home / "logs" / f"{name}.log"
-        output = log.open("wb")
-        with output:
-            running = await asyncio.create_subprocess_exec(
-                *services.Command((sys.executable, *arguments)).launched(),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=asyncio.subprocess.STDOUT,
-                env=self._environment,
-                cwd=ROOT,
-            )
-        ending = asyncio.create_task(running.wait())
+        log.unlink(missing_ok=True)
+        running = await asyncio.create_subprocess_exec(
+            *services.Command((sys.executable, *arguments)).launched(),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=self._environment,
+            cwd=ROOT,
+            limit=1 << 20,
+        )
+        ending = asyncio.create_task(self._follow(running, log))
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({ending, stopping}, timeout=PREPARE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -264,6 +267,16 @@ class Supervisor:
             raise HomeError(f"{title}: not done after {PREPARE_SECONDS:.0f} s (see {log})")
         if ending.result():
             raise HomeError(f"{title}: {services.last_line(log)} (see {log})")
+
+    async def _follow(self, running: asyncio.subprocess.Process, log: Path) -> int:
+        """Keep what a command says, and show its steps, which begin with its own seconds; returns its exit status."""
+        kept = RotatingLog(log)
+        while line := await running.stdout.readline():  # type: ignore[union-attr]
+            kept.write(line)
+            if step := STEP.fullmatch(line.decode(errors="replace").rstrip()):
+                self._progress.say(f"  {step[1]}")
+        kept.close()
+        return await running.wait()
 
     async def _until_it_serves(self, port: int) -> None:
         """Wait for /healthz to be 200; the banner tells of a part that is late, pages that never come are an error."""

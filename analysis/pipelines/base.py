@@ -1,12 +1,12 @@
 """What a pipeline is: typed parameters and recordings in, metrics, figures and files out.
 
-A pipeline runs in a child process that knows nothing of Django, Postgres or Redis: it gets plain paths and returns plain
-values. So the same class runs in a job, in a notebook, in a shard on another machine and in the bundle of a result.
+A pipeline runs in a child process that knows nothing of Django, Postgres or Redis: it gets plain paths and returns
+plain values. So the same class runs in a job, in a notebook, in a shard on another machine and in a result's bundle.
 
-Conventions that both sides keep: a derived recording has the start of the first input it was made of; its ``parameters``
-are what a reader needs to open it again (``analysis.readers``). A figure is stored as ``figure.to_json()`` and drawn on
-demand by ``analysis.figures.page.json_item`` and ``analysis.figures.paper.render``. ``ValueError`` of ``Parameters``
-(pydantic) is a wrong parameter; ``PipelineError`` while running is a wrong input.
+Conventions that both sides keep: a derived recording has the start of the first input it was made of; its
+``parameters`` are what a reader needs to open it again (``analysis.readers``). A figure is stored as
+``figure.to_json()`` and drawn on demand by ``analysis.figures.page.json_item`` and ``analysis.figures.paper.render``.
+A ``ValidationError`` of ``Parameters`` is a wrong parameter; ``PipelineError`` while running is a wrong input.
 """
 
 from __future__ import annotations

@@ -189,7 +189,7 @@ def _measure(run: Run, signal: Signal) -> Output:
         kind="lfp",
         format="npy",
         files=("lfp.npy",),
-        parameters={"rate": rate, "unit": "uV", "channels": signal.n_channels, "time_offset": signal.start},
+        parameters={"unit": "uV", "time_offset": signal.start},
         rate=rate,
         channels=signal.n_channels,
         duration=total / rate,

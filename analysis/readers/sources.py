@@ -95,8 +95,9 @@ def load_npz(path: Path, wanted: tuple[str, ...], optional: tuple[str, ...] = ()
     import zipfile
     import zlib
 
-    with damage(path, ".npz file", OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError):
-        archive = np.load(path, allow_pickle=False)
+    problems = (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError)
+    with damage(path, ".npz file", *problems), path.open("rb") as file:
+        archive = np.load(file, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise PipelineError(f"The file {path.name} holds one array; an .npz with {', '.join(wanted)} was expected.")
         with archive:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,13 @@ def run_laps(*, duration: float = 600.0, units: int = 40, peak: float = 15.0, se
     spikes = rng.random(rates.shape) < rates / rate
     sample, unit = np.nonzero(spikes)
     return Laps(time, percent, time[sample] + rng.uniform(0, 1 / rate, sample.size), unit, duration)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Compute as workers do: small products on several threads spend their time waiting for each other."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="session")

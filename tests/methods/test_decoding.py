@@ -74,7 +74,7 @@ def test_nothing_in_a_block_changes_how_it_is_decoded(laps):
 
 
 def test_spikes_shifted_and_smoothed_decode_at_chance_in_blocks(laps):
-    """Information-free data: shifted by 300 s, smoothed over 2 s. Random folds decode it all the same; blocks do not."""
+    """Information-free data: shifted by 300 s and smoothed. Random folds decode it all the same; blocks do not."""
     fine = spikes.time_edges(0, laps.duration - 1, 0.1)
     target = position.bin_position(laps.time, laps.percent, fine).position
     free = spikes.bin_spikes(laps.spike_times, laps.spike_units, fine, n_units=40)

@@ -35,7 +35,7 @@ def test_after_a_leap_of_the_clock_backward_samples_are_dropped_until_it_is_caug
 
 
 def test_the_track_is_the_direction_that_varies_most():
-    time, xy = straight()
+    _, xy = straight()
     along = position.linearise(xy)
     assert along.percent[0] == pytest.approx(0)
     assert along.percent[-1] == pytest.approx(100)

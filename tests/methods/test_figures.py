@@ -1,0 +1,200 @@
+"""A figure is one description, kept as JSON and drawn alike for page and paper."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from analysis.figures import colours, decoding, page, paper, tracking
+from analysis.figures import lfp as lfp_figures
+from analysis.figures.spec import MOST_POINTS, Axis, Band, Figure, Image, Line, Panel, Spans, every, reduce_trace
+from analysis.methods import spectral
+
+
+def made() -> list[Figure]:
+    """Every figure of the three pipelines, from small data with gaps in them."""
+    rng = np.random.default_rng(0)
+    time = np.arange(0, 120, 0.25)
+    true = 50 + 50 * np.sin(time / 5)
+    posterior = np.exp(-0.5 * ((np.linspace(1, 99, 50) - true[:, None]) / 10) ** 2)
+    posterior /= posterior.sum(axis=1, keepdims=True)
+    posterior[:3] = np.nan
+    error = np.abs(rng.normal(0, 8, time.size))
+    confusion = rng.random((10, 10))
+    confusion[4] = np.nan
+    rate = 1250
+    signal = rng.normal(0, 50, rate * 20) + 100 * np.sin(2 * np.pi * 8 * np.arange(rate * 20) / rate)
+    spectra = spectral.spectrogram(signal, rate, window=2, step=0.5, highest=100)
+    density = spectral.power_spectrum(signal, rate, window=4, highest=100)
+    rhythm = spectral.find_rhythm(density.power[0], density.frequency, band=(6, 10))
+    xy = np.cumsum(rng.normal(0, 3, (900, 2)), axis=0) + 200
+    xy[100:120] = np.nan
+    frames = np.arange(900) / 30
+    lost = np.isnan(xy[:, 0])
+    return [
+        decoding.posterior_heat_map(time, posterior, true, np.abs(np.cos(time / 5)) > 0.3, unit="cm", length=100),
+        decoding.error_distribution(error, error * 3, unit="cm", length=100),
+        decoding.null_histogram(rng.normal(34, 3, 200), 6.0, 1 / 201, unit="cm", shortest_shift=20),
+        decoding.confusion(confusion, unit="%", length=100),
+        decoding.error_by_place(true, error, unit="%", length=100),
+        decoding.error_by_fold(rng.uniform(3, 9, 10), np.full(10, 40), 34.0, unit="%"),
+        decoding.place_field_map(rng.random((20, 50)), unit="%", length=100),
+        lfp_figures.trace(np.arange(signal.size) / rate, signal, channel=0),
+        lfp_figures.spectrogram(spectra, start=0.0, highest=40),
+        lfp_figures.spectrum(density.frequency, density.power[0], rhythm, band=(6, 10), highest=100),
+        lfp_figures.theta_over_time(spectra.time, spectra.time, spectra.time / 3, band=(6, 10), slow=(1, 4)),
+        tracking.track_on_background(np.full((480, 640), 120, np.uint8), xy, scale=0.1, unit="cm"),
+        tracking.occupancy(rng.poisson(1, (24, 32)).astype(float), bin_size=20, unit="px"),
+        tracking.speed_and_losses(frames, tracking_speed(frames, xy), lost, unit="px"),
+    ]
+
+
+def tracking_speed(time, xy):
+    from analysis.methods.tracking import speed_of
+
+    return speed_of(time, xy)
+
+
+FIGURES = made()
+
+
+@pytest.fixture(params=FIGURES, ids=[figure.name for figure in FIGURES])
+def figure(request) -> Figure:
+    return request.param
+
+
+def test_a_figure_survives_json(figure):
+    text = json.dumps(figure.to_json(), allow_nan=False)
+    again = Figure.from_json(json.loads(text))
+    assert json.dumps(again.to_json(), allow_nan=False) == text
+    assert [panel.x for panel in again.panels] == [panel.x for panel in figure.panels]
+    for panel, other in zip(figure.panels, again.panels, strict=True):
+        for layer, same in zip(panel.layers, other.layers, strict=True):
+            assert type(layer) is type(same)
+            for name in ("x", "y", "values", "heights"):
+                if hasattr(layer, name) and isinstance(getattr(layer, name), np.ndarray):
+                    wanted = np.asarray(getattr(layer, name), float)
+                    assert np.allclose(wanted, getattr(same, name), rtol=1e-5, atol=1e-6, equal_nan=True)
+
+
+def test_every_figure_says_what_it_shows_and_in_which_units(figure):
+    assert figure.title
+    assert len(figure.caption) > 40
+    assert all(panel.x.label and panel.y.label for panel in figure.panels)
+    assert figure.name == figure.name.lower()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_page_gets_plain_json_of_bounded_size(figure, theme):
+    text = json.dumps(page.json_item(figure, theme=theme), allow_nan=False)
+    assert len(text) < 400_000
+    assert colours.GROUND[theme]["soft"] in text
+    # Nothing that would be run as code: a page under a strict policy could not.
+    assert "CustomJS" not in text
+
+
+def test_a_paper_gets_every_figure(figure):
+    assert paper.render(figure, "svg").startswith(b"<?xml")
+
+
+@pytest.mark.parametrize("file_format", ["png", "svg", "pdf"])
+@pytest.mark.parametrize("figure", [FIGURES[1], FIGURES[8]], ids=["half", "full"])
+def test_a_paper_gets_a_file_at_column_width_with_text_as_text(figure, file_format):
+    data = paper.render(figure, file_format)
+    width_mm = {"half": 85, "full": 180}[figure.span]
+    if file_format == "png":
+        assert data.startswith(b"\x89PNG")
+        assert int.from_bytes(data[16:20], "big") == pytest.approx(width_mm / 25.4 * 300, abs=2)
+    elif file_format == "svg":
+        assert f'width="{width_mm / 25.4 * 72:.2f}'.encode()[:11] in data
+        assert b"<text" in data
+        assert figure.panels[-1].x.label.encode() in data
+    else:
+        assert data.startswith(b"%PDF")
+        assert b"/Subtype /Type3" not in data
+
+
+def test_the_same_figure_is_the_same_file():
+    assert paper.render(FIGURES[1], "svg") == paper.render(FIGURES[1], "svg")
+    assert paper.render(FIGURES[1], "pdf") == paper.render(FIGURES[1], "pdf")
+
+
+def test_a_reduced_trace_keeps_its_extremes_and_its_order():
+    rng = np.random.default_rng(0)
+    x, y = np.arange(1_000_003.0), rng.normal(size=1_000_003)
+    y[123_456], y[777_777] = 40, -40
+    y[500_000:510_000] = np.nan
+    small_x, small_y = reduce_trace(x, y)
+    assert small_x.size <= MOST_POINTS
+    assert np.nanmax(small_y) == 40
+    assert np.nanmin(small_y) == -40
+    assert np.all(np.diff(small_x) >= 0)
+    assert np.isnan(small_y).any()
+    assert reduce_trace(x[:100], y[:100])[0].size == 100
+    assert every(x, y)[0].size <= MOST_POINTS
+
+
+def test_figures_hold_no_more_points_than_a_page_can_show():
+    time = np.arange(2_000_000) / 1250
+    figures = [
+        lfp_figures.trace(time, np.sin(time), channel=0),
+        tracking.speed_and_losses(time, np.sin(time), np.sin(40 * time) > 0.9, unit="px"),
+    ]
+    for drawn in figures:
+        for panel in drawn.panels:
+            for layer in panel.layers:
+                assert not isinstance(layer, Line) or layer.x.size <= 6250
+                assert not isinstance(layer, Spans) or layer.starts.size <= 510
+
+
+def test_layers_of_every_kind_are_drawn():
+    x = np.linspace(1, 5, 9)
+    panel = Panel(Axis("x"), Axis("y", log=True), (Band(x, x, 2 * x, label="chance"), Line(x, x, steps=True)))
+    drawn = Figure("band", "Band", "A band.", (panel,))
+    assert paper.render(drawn, "png").startswith(b"\x89PNG")
+    assert "VArea" in json.dumps(page.json_item(drawn))
+
+
+def test_wrong_requests_are_refused():
+    with pytest.raises(ValueError, match="not as 'gif'"):
+        paper.render(FIGURES[0], "gif")
+    with pytest.raises(ValueError, match="light or dark"):
+        page.json_item(FIGURES[0], theme="sepia")
+    with pytest.raises(ValueError, match="no figure"):
+        Figure.from_json({"name": "a"})
+    with pytest.raises(ValueError, match="no figure"):
+        Figure.from_json({**FIGURES[0].to_json(), "sparkle": 1})
+
+
+def test_colour_maps_grow_in_lightness_one_way():
+    for name in ("density", "power", "grey"):
+        for theme in ("light", "dark"):
+            rgb = [[int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in colours.palette(name, theme)]
+            steps = np.diff(np.array(rgb) @ [0.2126, 0.7152, 0.0722])
+            assert np.all(steps >= -1) or np.all(steps <= 1)
+
+
+def contrast(one: str, other: str) -> float:
+    def light(colour):
+        channels = np.array([int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)])
+        linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    lighter, darker = sorted((light(one), light(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_and_lines_are_seen_on_their_ground(theme):
+    ground = colours.GROUND[theme]
+    assert contrast(ground["text"], ground["surface"]) >= 7
+    assert contrast(ground["soft"], ground["surface"]) >= 4.5
+    for role in ("data", "truth", "real", "reference", "second"):
+        assert contrast(colours.ROLES[theme][role], ground["surface"]) >= 3, role
+
+
+def test_an_image_without_range_still_has_a_scale():
+    assert Image(np.full((2, 2), 5.0), 0, 1, 0, 1).limits() == (5.0, 6.0)
+    assert Image(np.full((2, 2), np.nan), 0, 1, 0, 1).limits() == (0.0, 1.0)

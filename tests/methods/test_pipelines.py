@@ -1,0 +1,252 @@
+"""Pipelines as they are queued: found by name, typed, reproducible, and clear about wrong inputs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from analysis.pipelines import registry
+from analysis.pipelines.base import PipelineError
+from analysis.readers import open_signal, read_position
+from tests.methods.running import recording, run_pipeline
+from tests.methods.test_readers import film, pictures, segments
+
+
+@pytest.fixture
+def track(tmp_path, laps):
+    """Files of the simulated animal, positions in cm on a track of 150 cm."""
+    np.savez(tmp_path / "units.npz", spike_times=laps.spike_times, spike_units=laps.spike_units)
+    np.savez(tmp_path / "position.npz", time=laps.time, x=laps.percent * 1.5, y=np.full(laps.time.size, 3.0), unit="cm")
+    return (
+        recording("units", "units-npz", tmp_path / "units.npz", start="2026-03-01T10:00:00+00:00"),
+        recording("position", "position-npz", tmp_path / "position.npz", start="2026-03-01T10:00:00+00:00"),
+    )
+
+
+def test_there_are_three_pipelines_and_unknown_names_are_answered_with_them():
+    assert set(registry.all_pipelines()) >= {"decode.position", "ephys.lfp", "video.track"}
+    with pytest.raises(registry.UnknownPipelineError, match=r"no pipeline 'decode.odour'; there are decode.position"):
+        registry.get("decode.odour")
+
+
+def test_the_schema_tells_units_defaults_and_meaning():
+    for pipeline in registry.all_pipelines().values():
+        schema = pipeline.parameters.model_json_schema()
+        assert pipeline.summary.endswith(".")
+        assert pipeline.version.count(".") == 2
+        for name, entry in schema["properties"].items():
+            assert "default" in entry, name
+            assert entry["description"].endswith("."), name
+            numeric = json.dumps(entry).count('"number"') + json.dumps(entry).count('"integer"')
+            assert not numeric or "unit" in entry, name
+
+
+def test_finding_pipelines_loads_no_science():
+    heavy = ("scipy", "matplotlib", "bokeh", "cv2", "av", "h5py", "pandas", "spikeinterface", "django")
+    code = (
+        "import sys; import analysis.pipelines.registry as r; r.all_pipelines(); "
+        f"print([m for m in {heavy} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def plugin(tmp_path, target: str, body: str):
+    (tmp_path / "ourlab.py").write_text(textwrap.dedent(body))
+    info = tmp_path / "ourlab-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ourlab\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[labsite.pipelines]\nours = {target}\n")
+
+
+@pytest.fixture
+def fresh_registry(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry.all_pipelines.cache_clear()
+    yield
+    registry.all_pipelines.cache_clear()
+    sys.modules.pop("ourlab", None)
+
+
+def test_a_lab_adds_its_own_pipeline(tmp_path, fresh_registry):
+    body = """
+        from analysis.pipelines.base import Parameters, Pipeline
+        class Bursts(Pipeline):
+            name, version, summary, inputs, parameters = "spikes.bursts", "1.0.0", "Finds bursts.", (), Parameters
+    """
+    plugin(tmp_path, "ourlab:Bursts", body)
+    assert registry.get("spikes.bursts").summary == "Finds bursts."
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "words"),
+    [
+        ("ourlab:Missing", "", "cannot be loaded"),
+        ("ourlab:Thing", "class Thing: pass", "not a subclass of Pipeline"),
+        (
+            "ourlab:Twin",
+            "from analysis.pipelines.video_track import VideoTrack\nclass Twin(VideoTrack): pass",
+            "Two pipelines have the name 'video.track'",
+        ),
+    ],
+)
+def test_a_bad_plugin_is_named(tmp_path, fresh_registry, target, body, words):
+    plugin(tmp_path, target, body)
+    with pytest.raises(registry.BadPipelineError, match=words):
+        registry.all_pipelines()
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "words"),
+    [
+        ("decode.position", {"guard": 0.5}, "guard"),
+        ("decode.position", {"window": 0.3}, "whole number of bins"),
+        ("decode.position", {"epoch_start": 5, "epoch_stop": 4}, "epoch_stop must be after"),
+        ("decode.position", {"shortest_shift": 5}, "greater than or equal to 20"),
+        ("decode.position", {"bin": float("nan")}, "finite"),
+        ("decode.position", {"bins": 50}, "Extra inputs"),
+        ("ephys.lfp", {"theta_low": 9.5}, "theta_high must be"),
+        ("ephys.lfp", {"rate": -1}, "greater than or equal"),
+        ("video.track", {"opening": 8}, "must be odd"),
+        ("video.track", {"region_left": 50, "region_right": 20}, "right edge"),
+        ("video.track", {"animal": "pink"}, "'dark' or 'light'"),
+    ],
+)
+def test_wrong_parameters_are_refused_before_anything_runs(name, parameters, words):
+    with pytest.raises(ValidationError, match=words):
+        registry.get(name).parameters(**parameters)
+
+
+def test_decoding_is_told_in_cm_and_repeats_exactly(tmp_path, track):
+    first, _ = run_pipeline("decode.position", tmp_path / "a", *track, shifts=50, seed=3)
+    again, _ = run_pipeline("decode.position", tmp_path / "b", *track, shifts=50, seed=3)
+    other, _ = run_pipeline("decode.position", tmp_path / "c", *track, shifts=50, seed=4)
+    assert first.metrics == again.metrics
+    assert first.metrics["chance_median_error"] != other.metrics["chance_median_error"]
+    assert first.metrics["median_error"].unit == "cm"
+    assert first.metrics["median_error"].value < 7
+    assert first.metrics["track_length"].value == pytest.approx(150, abs=1)
+    assert first.metrics["p"].value == pytest.approx(1 / 51)
+    assert [json.dumps(figure.to_json()) for figure in first.figures] == [
+        json.dumps(figure.to_json()) for figure in again.figures
+    ]
+    with np.load(tmp_path / "a" / "decoded.npz") as made:
+        assert made["posterior"].shape == (made["time"].size, 50)
+        assert made["null_median_error_percent"].size == 50
+
+
+def test_a_speed_in_cm_is_the_same_threshold_as_its_share_of_the_track(tmp_path, track):
+    share, _ = run_pipeline("decode.position", tmp_path / "a", *track, shifts=0, speed_threshold=8)
+    length = share.metrics["track_length"].value
+    cm, _ = run_pipeline(
+        "decode.position", tmp_path / "b", *track, shifts=0, speed_threshold=8 * length / 100, speed_unit="cm/s"
+    )
+    assert cm.metrics["bins"].value == share.metrics["bins"].value
+    assert cm.metrics["median_error"].value == pytest.approx(share.metrics["median_error"].value)
+    assert "p" not in share.metrics
+    assert "not tested" in share.summary
+
+
+def test_recordings_that_start_at_different_moments_are_put_on_one_clock(tmp_path, track, laps):
+    np.savez(tmp_path / "late.npz", spike_times=laps.spike_times - 7.5, spike_units=laps.spike_units)
+    late = recording("units", "units-npz", tmp_path / "late.npz", start="2026-03-01T10:00:07.500000+00:00")
+    right, _ = run_pipeline("decode.position", tmp_path / "a", late, track[1], shifts=0, align="starts")
+    wrong, _ = run_pipeline("decode.position", tmp_path / "b", late, track[1], shifts=0)
+    assert right.metrics["median_error"].value < 7
+    assert wrong.metrics["median_error"].value > 20
+
+
+def test_decoding_says_what_is_missing(tmp_path, track, laps):
+    np.savez(tmp_path / "later.npz", spike_times=laps.spike_times + 1e5, spike_units=laps.spike_units)
+    np.savez(tmp_path / "still.npz", time=laps.time, x=np.zeros(laps.time.size) + 4, y=np.ones(laps.time.size))
+    later = recording("units", "units-npz", tmp_path / "later.npz")
+    still = recording("position", "position-npz", tmp_path / "still.npz")
+    for recordings, parameters, words in (
+        ((later, track[1]), {}, "are both on one clock"),
+        ((track[0], still), {}, "stays at one point"),
+        (track, {"speed_threshold": 1e6}, "move fast enough"),
+        (track, {"epoch_start": 1e6}, "no positions between"),
+        (track, {"epoch_stop": 30.0}, "too few to shift"),
+        (track, {"minimum_spikes": 10**6}, "no unit has"),
+        ((track[0],), {}, "one recording of position, not 0"),
+        ((later, track[1]), {"align": "starts"}, "no start in the catalog"),
+    ):
+        with pytest.raises(PipelineError, match=words):
+            run_pipeline("decode.position", tmp_path / "run", *recordings, **parameters)
+
+
+def test_raw_voltage_becomes_lfp_on_disk(tmp_path):
+    rate, seconds = 30_000, 20
+    time = np.arange(rate * seconds) / rate
+    rng = np.random.default_rng(0)
+    theta = 200 * np.sin(2 * np.pi * 7.4 * time)
+    table = np.stack([rng.normal(0, 60, time.size) + theta, rng.normal(0, 60, time.size), np.zeros(time.size)], axis=1)
+    (table / 0.195).astype(np.int16).tofile(tmp_path / "raw.bin")
+    raw = recording("ephys", "raw-binary", tmp_path / "raw.bin", rate=rate, channels=3, dtype="int16", gain_to_uV=0.195)
+    output, heard = run_pipeline("ephys.lfp", tmp_path / "run", raw)
+    assert output.metrics["theta_peak"].value == pytest.approx(7.4, abs=0.15)
+    assert output.metrics["channel"].value == 0
+    assert output.metrics["dead_channels"].value == 1
+    assert output.metrics["lfp_rate"].value == 1250
+    assert heard.progress == sorted(heard.progress)
+    made = output.recordings[0]
+    again = open_signal(
+        recording("lfp", made.format, tmp_path / "run" / made.files[0], rate=made.rate, **made.parameters)
+    )
+    assert (again.n_samples, again.n_channels, again.rate) == (25_000, 3, 1250)
+    kept = again.read(100, 24_900)[:, 0]
+    assert np.abs(kept - theta[2400:-2400:24]).std() < 30
+
+
+def test_lfp_says_what_is_wrong(tmp_path):
+    np.save(tmp_path / "short.npy", np.zeros(1000))
+    np.save(tmp_path / "dead.npy", np.zeros((20_000, 2)))
+    np.save(tmp_path / "good.npy", np.random.default_rng(0).normal(size=(20_000, 2)))
+    for name, parameters, words in (
+        ("short", {}, "less than one window"),
+        ("dead", {}, "Every channel is dead"),
+        ("dead", {"channel": 1}, "Channel 1 is dead"),
+        ("good", {"channel": 9}, "no channel 9"),
+    ):
+        source = recording("lfp", "npy", tmp_path / f"{name}.npy", rate=1250, unit="uV")
+        with pytest.raises(PipelineError, match=words):
+            run_pipeline("ephys.lfp", tmp_path / "run", source, **parameters)
+
+
+def test_video_becomes_positions_in_cm(tmp_path):
+    video = recording("video", "video", film(tmp_path / "a.mp4", pictures(90)))
+    output, heard = run_pipeline("video.track", tmp_path / "run", video, pixels_per_cm=4, minimum_area=40)
+    made = output.recordings[0]
+    position = read_position(recording("position", made.format, tmp_path / "run" / made.files[0], **made.parameters))
+    assert position.unit == "cm"
+    found = np.isfinite(position.xy[:, 0])
+    assert found.mean() > 0.9
+    wanted = np.stack([(20 + np.arange(90)) / 4, np.full(90, 12.0)], axis=1)
+    assert np.hypot(*(position.xy - wanted)[found].T).max() < 0.5
+    assert output.metrics["rate"].value == pytest.approx(25, rel=0.02)
+    assert heard.progress[-1] == 1.0
+
+
+def test_a_cameras_recording_is_tracked_with_its_own_times(tmp_path):
+    camera = segments(tmp_path, damaged=(7,))
+    output, _ = run_pipeline("video.track", tmp_path / "run", camera, minimum_area=40)
+    with np.load(tmp_path / "run" / "position.npz") as made:
+        assert made["time"][0] == pytest.approx(0.5)
+        assert np.isnan(made["x"][7])
+        assert made["time"].size == 29
+    assert output.metrics["missing_frames"].value == 1
+    assert "the picture is damaged" in output.summary
+
+
+def test_an_empty_arena_fails_with_the_reason(tmp_path):
+    rng = np.random.default_rng(0)
+    frames = [np.clip(rng.normal(150, 2, (96, 128)), 0, 255).astype(np.uint8) for _ in range(40)]
+    video = recording("video", "video", film(tmp_path / "a.avi", frames, codec="mjpeg"))
+    with pytest.raises(PipelineError, match="lost in all 40 frames, mostly because nothing differs"):
+        run_pipeline("video.track", tmp_path / "run", video)

@@ -19,8 +19,8 @@ CONTACT_PITCH_UM = 25.0
 # Microvolts per step of the analogue-digital converter, as in the common 16-bit headstages.
 GAIN_UV = 0.195
 NOISE_UV = 6.0
-THETA_UV = 140.0
-BACKGROUND_UV = 45.0
+THETA_UV = 110.0
+BACKGROUND_UV = 75.0
 UNITS_ON_PROBE = 10
 LFP_GRID_HZ = 1000.0
 CHUNK_SECONDS = 5.0
@@ -43,18 +43,19 @@ def write_voltage(world: World, path: Path, *, start: float, seconds: float) -> 
     """
     units = _units(world, start, seconds)
     recording = _spikes_in_noise(world, units, start=start, seconds=seconds)
-    lfp = _field_potential(world, start=start, seconds=seconds)
+    theta, background = _field_potentials(world, start=start, seconds=seconds)
     depth = np.linspace(0.45, 1.0, CHANNELS)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     total = round(seconds * RATE_HZ)
-    grid = np.arange(len(lfp)) / LFP_GRID_HZ
+    grid = np.arange(len(theta)) / LFP_GRID_HZ
     with part.open("wb") as output:
         for first in range(0, total, round(CHUNK_SECONDS * RATE_HZ)):
             last = min(total, first + round(CHUNK_SECONDS * RATE_HZ))
-            slow = np.interp(np.arange(first, last) / RATE_HZ, grid, lfp)
+            moments = np.arange(first, last) / RATE_HZ
+            slow = np.interp(moments, grid, theta)[:, None] * depth + np.interp(moments, grid, background)[:, None]
             traces = recording.get_traces(start_frame=first, end_frame=last)
-            steps = np.rint((traces + slow[:, None] * depth) / GAIN_UV)
+            steps = np.rint((traces + slow) / GAIN_UV)
             output.write(np.clip(steps, -32768, 32767).astype("<i2").tobytes())
     part.replace(path)
     parameters = {"rate": RATE_HZ, "channels": CHANNELS, "dtype": "int16", "gain_to_uV": GAIN_UV}
@@ -98,8 +99,8 @@ def _spikes_in_noise(world: World, units: NDArray[np.int64], *, start: float, se
     )
 
 
-def _field_potential(world: World, *, start: float, seconds: float) -> Floats:
-    """Return the field potential (uV) at the strongest contact, on a grid of 1 kHz."""
+def _field_potentials(world: World, *, start: float, seconds: float) -> tuple[Floats, Floats]:
+    """Return theta (uV) at the strongest contact and what all contacts share, on a grid of 1 kHz."""
     rng = np.random.default_rng([world.arena.seed, 4])
     time = start + np.arange(round(seconds * LFP_GRID_HZ) + 1) / LFP_GRID_HZ
     phase = world.theta_phase(time)
@@ -110,4 +111,4 @@ def _field_potential(world: World, *, start: float, seconds: float) -> Floats:
     spectrum = np.fft.rfft(rng.normal(size=len(time)))
     frequency = np.maximum(np.fft.rfftfreq(len(time), 1 / LFP_GRID_HZ), 1.0)
     background = np.fft.irfft(spectrum / np.sqrt(frequency), n=len(time))
-    return theta + BACKGROUND_UV * background / background.std()
+    return theta, BACKGROUND_UV * background / background.std()

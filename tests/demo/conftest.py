@@ -13,8 +13,10 @@ from labsite.demo.world import World, open_world
 
 @pytest.fixture(scope="session")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which worlds are kept during the tests."""
-    return tmp_path_factory.mktemp("worlds")
+    """The folder in which worlds are kept during the tests: ``demo`` in a LAB_HOME."""
+    folder = tmp_path_factory.mktemp("home") / "demo"
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture(scope="session")

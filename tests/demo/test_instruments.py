@@ -1,0 +1,154 @@
+"""The instruments of the simulated boxes add what belongs to the sessions of people, once and of the right moments."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from django.utils import timezone
+
+from cameras.models import Camera, CameraRecording, RecordingState
+from labsite.demo.acquisition import PAUSE, POSITION, RUNNING_MINUTES, RUNNING_TITLE, UNITS, Instruments
+from labsite.demo.boxes import ODOUR_BOX, TRACK_BOX
+from labsite.demo.laboratory import ODOUR_TASK, furnish
+from sessions.models import Rig, Session
+from sessions.permissions import LABORATORY
+from sessions.services.recordings import open_recording
+from sessions.services.sessions import end_session, start_session
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def laboratory(settings, worlds, world_of):
+    settings.LAB_HOME = worlds.parent
+    for box in (TRACK_BOX, ODOUR_BOX):
+        world_of(box.arena)
+    return furnish(worlds.parent)
+
+
+@pytest.fixture
+def instruments(laboratory, worlds):
+    return Instruments(worlds)
+
+
+def recorded(session, seconds, *, state=RecordingState.FINISHED, ago=100.0):
+    """A recording of the box's camera, as ingest leaves it."""
+    start = timezone.now() - timedelta(seconds=ago)
+    camera = Camera.objects.get(rig=session.rig)
+    recording = open_recording(
+        by=LABORATORY, session=session, kind="video", format="mjpeg-segments", name=camera.name, start=start
+    )
+    return CameraRecording.objects.create(
+        camera=camera,
+        session=session,
+        recording=recording,
+        state=state,
+        folder=f"video/{recording.pk}",
+        started=start,
+        stopped=start + timedelta(seconds=seconds),
+    )
+
+
+def by_hand(laboratory, rig="Linear track", rat="R215", **more):
+    return start_session(by=LABORATORY, rig=laboratory.rigs[rig], animals=[laboratory.animals[rat]], **more)
+
+
+def test_a_recorded_session_gets_units_and_position_of_just_that_time_once(laboratory, instruments, settings, world_of):
+    session = by_hand(laboratory)
+    row = recorded(session, 20)
+    added = instruments.add_recordings()
+    assert {recording.name for recording in added} == {UNITS, POSITION}
+    assert all(recording.simulated and recording.session == session for recording in added)
+    assert all(recording.start == row.recording.start and recording.duration == 20 for recording in added)
+    first, last = row.recording.start.timestamp(), row.stopped.timestamp()
+    world = world_of(TRACK_BOX.arena)
+    paths = {recording.kind: settings.LAB_DATA_ROOT / recording.files.get().path for recording in added}
+    with np.load(paths["units"]) as units:
+        truth = world.spikes(first, last)
+        assert units["spike_times"] == pytest.approx(truth.time - first, abs=1e-6)
+        assert np.array_equal(units["spike_units"], truth.unit)
+    with np.load(paths["position"]) as position:
+        assert position["x"] == pytest.approx(world.true_position(first, last).xy[:, 0])
+    assert instruments.add_recordings() == []
+    assert Instruments(instruments._folder).add_recordings() == []
+
+
+def test_two_recordings_of_one_session_are_two_and_running_failed_or_empty_ones_give_none(laboratory, instruments):
+    session = by_hand(laboratory)
+    recorded(session, 10, ago=100)
+    recorded(session, 12, ago=60)
+    recorded(session, 0.5, ago=40)
+    recorded(session, 10, ago=30, state=RecordingState.FAILED)
+    recorded(session, 10, ago=20, state=RecordingState.STOPPING)
+    added = instruments.add_recordings()
+    assert sorted(recording.duration for recording in added) == [10, 10, 12, 12]
+
+
+def test_a_box_that_is_not_simulated_gets_nothing(laboratory, instruments):
+    session = by_hand(laboratory)
+    recorded(session, 10)
+    Rig.objects.filter(pk=session.rig_id).update(simulated=False)
+    assert instruments.add_recordings() == []
+
+
+def test_events_come_while_a_session_runs_and_none_twice(laboratory, instruments, worlds):
+    session = by_hand(laboratory, rig="Odour box 1", rat="R221", start=timezone.now() - timedelta(seconds=200))
+    began = session.start.timestamp()
+    first = instruments.report_events(began + 100)
+    second = instruments.report_events(began + 200)
+    assert first > 10
+    assert second > 10
+    assert instruments.report_events(began + 200) == 0
+    assert Instruments(worlds).report_events(began + 200) == 0, "after a restart the controller sends all again"
+    assert session.events.count() == first + second
+    end_session(by=LABORATORY, session=session)
+    assert instruments.report_events(began + 300) == 0
+    opening = session.events.order_by("time", "number").first()
+    assert opening.kind == "poke_in"
+    assert session.events.filter(kind="odour").order_by("time").first().value["odour"] == "A"
+
+
+def test_an_odour_session_runs_by_itself_for_a_while_and_then_another_one(laboratory, instruments):
+    now = timezone.now()
+    session = instruments.keep_session(now)
+    assert session.title == RUNNING_TITLE
+    assert session.simulated
+    assert session.task.name == ODOUR_TASK
+    assert instruments.keep_session(now + timedelta(seconds=1)) is None
+    instruments.report_events(time.time() + 60 * RUNNING_MINUTES)
+    following = instruments.keep_session(now + timedelta(minutes=RUNNING_MINUTES, seconds=1))
+    assert following is not None
+    session.refresh_from_db()
+    assert session.end == following.start
+
+
+def test_one_that_an_earlier_start_left_running_ends_at_its_last_event(laboratory, instruments, worlds):
+    now = timezone.now()
+    session = instruments.keep_session(now - timedelta(hours=1))
+    instruments.report_events((now - timedelta(minutes=30)).timestamp())
+    last = session.events.latest("time").time
+    assert Instruments(worlds).keep_session(now) is not None
+    session.refresh_from_db()
+    assert session.end == last
+
+
+def test_who_ends_the_session_or_uses_the_box_has_it_for_himself_for_a_while(laboratory, instruments):
+    now = timezone.now()
+    session = instruments.keep_session(now)
+    end_session(by=LABORATORY, session=session, end=now + timedelta(seconds=1))
+    assert instruments.keep_session(now + timedelta(seconds=2)) is None
+    mine = by_hand(laboratory, rig="Odour box 1", rat="R221", start=now + timedelta(seconds=10))
+    assert instruments.keep_session(now + PAUSE * 3) is None
+    end_session(by=LABORATORY, session=mine, end=now + PAUSE * 3)
+    assert instruments.keep_session(now + PAUSE * 3 + timedelta(seconds=5)) is None
+    assert instruments.keep_session(now + PAUSE * 4 + timedelta(seconds=5)) is not None
+    assert Session.objects.filter(title=RUNNING_TITLE).count() == 2
+
+
+def test_the_other_boxes_stay_free(laboratory, instruments):
+    instruments.keep_session()
+    running = Session.objects.filter(end__isnull=True)
+    assert [session.rig.name for session in running] == ["Odour box 1"]

@@ -10,10 +10,12 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
+from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import psutil
 
@@ -87,6 +89,7 @@ class Laboratory:
 
         until(banner, seconds, f"the banner; it said:\n{self.output}")
         self.url = self.state()["url"].rstrip("/")
+        self.banner_at = time.time()
         return self
 
     def state(self) -> dict[str, Any]:
@@ -114,6 +117,29 @@ class Laboratory:
             return reply.status, json.loads(reply.read())
         finally:
             connection.close()
+
+    def token(self) -> str:
+        """A token of the administrator, for REST."""
+        password = (self.home / "admin-password").read_text().strip()
+        status, reply = self.post("/api/v1/auth/token/", {"username": "admin", "password": password})
+        assert status == 200, reply
+        return reply["token"]
+
+    def browser(self) -> urllib.request.OpenerDirector:
+        """Someone who has logged in by the login page."""
+        cookies = CookieJar()
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(cookies)
+        )
+        opener.open(f"{self.url}/login/", timeout=20).close()
+        form = {
+            "username": "admin",
+            "password": (self.home / "admin-password").read_text().strip(),
+            "csrfmiddlewaretoken": next(cookie.value for cookie in cookies if cookie.name == "csrftoken"),
+        }
+        with opener.open(f"{self.url}/login/", urlencode(form).encode(), timeout=20) as reply:
+            assert "/login/" not in reply.url, "the login page refused the password"
+        return opener
 
     def health(self) -> tuple[int, dict[str, Any]]:
         """Status and body of /healthz; 0 and nothing while no page comes."""

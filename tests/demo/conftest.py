@@ -23,3 +23,9 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def world_of(worlds: Path) -> Callable[[Arena], World]:
     """Return the world of an arena; the second call reads what the first one made."""
     return lambda arena: open_world(worlds, arena)
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(settings) -> None:
+    """Hash passwords quickly: here nobody has to be slowed down."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

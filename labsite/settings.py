@@ -187,6 +187,8 @@ STORAGES = {
 }
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 MEDIA_ROOT = LAB_HOME / "media"
+# A bulk of 10,000 events is about 2 MB; files come by upload, never in a form.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024
 
 CHANNEL_LAYERS = {
     "default": {

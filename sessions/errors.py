@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import RequestDataTooBig, ValidationError
 
 
 class LabError(Exception):
@@ -71,6 +71,8 @@ def rest_exception_handler(error: Exception, context: dict[str, Any]) -> Any:
 
     if isinstance(error, ValidationError):
         error = from_validation(error)
+    elif isinstance(error, RequestDataTooBig):
+        error = TooLarge("The body is longer than is accepted at once; send it in parts.")
     if isinstance(error, LabError):
         set_rollback()
         return Response({"detail": error.detail, "errors": error.errors}, status=error.status)
@@ -89,17 +91,23 @@ def rest_exception_handler(error: Exception, context: dict[str, Any]) -> Any:
 
 
 def _flatten(detail: Any, prefix: str = "") -> dict[str, list[str]]:
+    """Return errors by the path of their field: ``files[0].path``, ``[3].time``; ``non_field`` for the whole body."""
     if isinstance(detail, dict):
         found: dict[str, list[str]] = {}
         for key, value in detail.items():
-            name = "non_field" if key == "non_field_errors" else str(key)
-            found |= _flatten(value, f"{prefix}.{name}" if prefix else name)
+            if isinstance(key, int):
+                name = f"{prefix}[{key}]"
+            elif key in {"non_field_errors", "non_field"}:
+                name = prefix
+            else:
+                name = f"{prefix}.{key}" if prefix else str(key)
+            found |= _flatten(value, name)
         return found
-    if isinstance(detail, list):
-        if any(isinstance(item, dict | list) for item in detail):
-            found = {}
-            for index, item in enumerate(detail):
+    if isinstance(detail, list) and any(isinstance(item, dict | list) for item in detail):
+        found = {}
+        for index, item in enumerate(detail):
+            if item:
                 found |= _flatten(item, f"{prefix}[{index}]")
-            return found
-        return {prefix or "non_field": [str(item) for item in detail]}
-    return {prefix or "non_field": [str(detail)]}
+        return found
+    messages = detail if isinstance(detail, list) else [detail]
+    return {prefix or "non_field": [str(item) for item in messages]}

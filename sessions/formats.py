@@ -84,7 +84,8 @@ def check(path: Path, stated: str, parameters: Mapping[str, Any] | None = None) 
     told = _told_by_content(path)
     if told is not None and stated not in {"other", told} and not _may_be(told, stated):
         raise FormatError(f"{path.name} is said to be {stated}, but its content is {FORMATS[told].label} ({told}).")
-    if told is None and stated not in {"raw-binary", "csv", "other"}:
+    archive = stated.endswith("-npz") and headers.first_bytes(path, 4) == b"PK\x03\x04"
+    if told is None and not archive and stated not in {"raw-binary", "csv", "other"}:
         raise FormatError(
             f"{path.name} is said to be {stated}, but its first bytes {headers.first_bytes(path, 8)!r} say otherwise."
         )

@@ -75,7 +75,7 @@ class FiniteFloatField(serializers.FloatField):
 class ObjectField(serializers.JSONField):
     """A JSON object that Postgres can keep."""
 
-    default_error_messages = {"not_object": 'This is an object, such as {"rate": 30000}.'}
+    default_error_messages = {"not_object": 'This is an object, such as {{"rate": 30000}}.'}
 
     def to_internal_value(self, data: Any) -> Any:
         """Return the object; refuse lists, numbers and what JSON cannot hold."""

@@ -15,10 +15,12 @@ from sessions import selectors
 from sessions.downloads import data_file_response
 from sessions.formats import FORMATS
 from sessions.forms import RecordingListFilter
+from sessions.models import FileRole
 from sessions.permissions import can
 
 PAGE = 50
 FILES_SHOWN = 100
+PLAYABLE = (".mp4", ".m4v", ".webm")
 
 
 @login_required
@@ -44,10 +46,17 @@ def recording(request: HttpRequest, pk: UUID) -> HttpResponse:
     row = selectors.one(selectors.recordings(request.user), pk)
     files = selectors.newest_revisions(list(row.files.all()))
     label = FORMATS[row.format].label if row.format in FORMATS else row.format
+    by_role = {file.role: file for file in reversed(files)}
+    # The copy made for browsers, or a video file that browsers read as it is.
+    playable = by_role.get(FileRole.PROXY) or next(
+        (file for file in files if row.kind == "video" and file.path.lower().endswith(PLAYABLE)), None
+    )
     return render(
         request,
         "sessions/recording.html",
         {
+            "playable": playable,
+            "poster": by_role.get(FileRole.POSTER),
             "recording": row,
             "session": selectors.one(selectors.sessions(request.user), row.session_id),
             "files": files[:FILES_SHOWN],

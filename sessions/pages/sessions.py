@@ -59,7 +59,9 @@ def session(request: HttpRequest, pk: UUID) -> HttpResponse:
         {
             "session": row,
             "recordings": recordings,
-            "recording_now": any(r.file_count == 0 and r.kind == "video" for r in recordings),
+            # What a camera sees is of now: beside a session that is over it would mislead.
+            "cameras_shown": row.running and row.rig is not None,
+            "recording_now": row.running and any(r.file_count == 0 and r.kind == "video" for r in recordings),
             "recorded_bytes": sum(r.size for r in recordings),
             "events": events[:EVENTS_SHOWN],
             "event_count": events.count(),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stack.laboratory import Laboratory
+from tests.stack.laboratory import Laboratory, until
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,5 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
 @pytest.fixture
 def laboratory(running: Laboratory) -> Laboratory:
     """The laboratory, with all its parts serving."""
-    from tests.stack.laboratory import until
-
-    until(lambda: running.health()[0] == 200, 60, f"/healthz to be 200: {running.health()}")
+    until(lambda: running.health()[0] == 200, 60, lambda: f"/healthz to be 200: {running.health()}")
     return running

@@ -92,7 +92,7 @@ def test_what_is_killed_starts_again(laboratory, name):
         f"{name} to start again",
     )
     assert laboratory.process(name)["restarts"] > before["restarts"]
-    until(lambda: laboratory.health()[0] == 200, 60, f"/healthz to be 200: {laboratory.health()}")
+    until(lambda: laboratory.health()[0] == 200, 60, lambda: f"/healthz to be 200: {laboratory.health()}")
 
 
 def test_healthz_names_what_does_not_serve(laboratory):

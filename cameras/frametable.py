@@ -149,7 +149,7 @@ def segment_name(segment: int) -> str:
 
 
 def read(folder: Path, name: str = "frames.labt") -> FrameTable:
-    """Read the table of a recording's folder; records that point beyond their segment's bytes are left out."""
+    """Read the table of a recording's folder; records whose picture is not there (any more) are left out."""
     table = parse((folder / name).read_bytes(), where=str(folder / name))
     present = np.ones(len(table), bool)
     for segment in np.unique(table.records["segment"]):
@@ -160,6 +160,11 @@ def read(folder: Path, name: str = "frames.labt") -> FrameTable:
         mine = table.records["segment"] == segment
         ends = table.records["offset"] + table.records["length"]
         present &= ~mine | (ends <= size)
+        # A file system may leave zeros where a crash took the last bytes; what is before the last sound picture is sound.
+        for index in np.flatnonzero(mine & present)[::-1]:
+            if _is_sound(folder, table.records[index]):
+                break
+            present[index] = False
     # Only a run of missing pictures at the very end was never promised; the rest of the file stays as it is.
     last = int(np.flatnonzero(present)[-1]) + 1 if present.any() else 0
     good_bytes = HEADER_SIZE + last * RECORD_SIZE
@@ -183,6 +188,14 @@ def read_picture(folder: Path, record: np.void) -> bytes:
             f"{int(record['offset'])} is not the one that was recorded"
         )
     return data
+
+
+def _is_sound(folder: Path, record: np.void) -> bool:
+    try:
+        read_picture(folder, record)
+    except TableError:
+        return False
+    return True
 
 
 def write_csv(records: np.ndarray, out: TextIO) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,21 +55,28 @@ def catalog(db: None) -> Catalog:
     return make_catalog()
 
 
-@pytest.fixture
-def laboratory(transactional_db: None, tmp_path: Path, settings: Any) -> Iterator[Laboratory]:
-    """Start Redis, ingest and web against the test's database."""
-    folder = tmp_path / "lab"
-    folder.mkdir()
-    made = Laboratory(folder, Path(settings.LAB_DATA_ROOT), database_url(connection.settings_dict))
-    settings.LAB_REDIS_URL = made.redis_url
-    settings.LAB_DISK_RESERVE = 0
+@pytest.fixture(scope="package")
+def processes(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+    """Start Redis, ingest and web once for all camera tests, against the test's database."""
+    folder = tmp_path_factory.mktemp("lab")
+    made = Laboratory(folder, folder / "data", database_url(connection.settings_dict))
     try:
         made.start_redis()
-        made.start_server("ingest")
-        made.start_server("web")
+        made.start_server("ingest", "web")
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture
+def laboratory(transactional_db: None, processes: Laboratory, settings: Any) -> Iterator[Laboratory]:
+    """The processes, all of them alive; agents and sockets end with the test."""
+    settings.LAB_REDIS_URL = processes.redis_url
+    settings.LAB_DATA_ROOT = processes.data_root
+    settings.LAB_DISK_RESERVE = 0
+    processes.revive()
+    yield processes
+    processes.end_agents()
 
 
 @pytest.fixture

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -54,6 +56,7 @@ class Laboratory:
     def __init__(self, folder: Path, data_root: Path, database: str, **environment: str):
         self.folder = folder
         self.data_root = data_root
+        data_root.mkdir(exist_ok=True)
         self.web_port = free_port()
         self.ingest_port = free_port()
         self.redis_socket = folder / "redis.sock"
@@ -64,11 +67,13 @@ class Laboratory:
             "LAB_REDIS_URL": self.redis_url,
             "LAB_DATA_ROOT": str(data_root),
             "LAB_DISK_RESERVE": "0",
-            "LAB_ALLOWED_HOSTS": "*",
+            "LAB_OFFLINE_GRACE": "2",
+            "LAB_ALLOWED_HOSTS": "127.0.0.1,localhost",
             "PYTHONUNBUFFERED": "1",
             **environment,
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._sockets = ExitStack()
         self._commands: dict[str, list[str]] = {}
 
     # ---- processes
@@ -97,10 +102,13 @@ class Laboratory:
         wait_for(answers, "answer of Redis")
         client.close()
 
-    def start_server(self, part: str) -> None:
-        port = self.web_port if part == "web" else self.ingest_port
-        self.run(part, [sys.executable, "-m", "labsite.stack.serve", part, "--port", str(port)])
-        self.wait_port(port, part)
+    def start_server(self, *parts: str) -> None:
+        """Start web, ingest, or both at once, and wait until they listen."""
+        ports = {"web": self.web_port, "ingest": self.ingest_port}
+        for part in parts:
+            self.run(part, [sys.executable, "-m", "labsite.stack.serve", part, "--port", str(ports[part])])
+        for part in parts:
+            self.wait_port(ports[part], part)
 
     def wait_port(self, port: int, part: str) -> None:
         def listens() -> bool:
@@ -139,11 +147,29 @@ class Laboratory:
         else:
             self.run(name, self._commands[name])
 
+    def revive(self) -> None:
+        """Start again what an earlier test left dead."""
+        for name in ("redis", "ingest", "web"):
+            if self.processes[name].poll() is not None:
+                self.restart(name)
+
+    def end_agents(self) -> None:
+        """End agents and sockets, and forget what the agents had kept."""
+        self._sockets.close()
+        for name in [name for name in self.processes if name.startswith("agent")]:
+            process = self.processes.pop(name)
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.wait(10)
+        shutil.rmtree(self.folder / "spool", ignore_errors=True)
+
     def terminate(self, name: str, seconds: float = 15) -> int:
         self.processes[name].send_signal(signal.SIGTERM)
         return self.processes[name].wait(seconds)
 
     def close(self) -> None:
+        self._sockets.close()
         for process in self.processes.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
@@ -166,12 +192,17 @@ class Laboratory:
     def connect_agent(self, slug: str, token: str) -> ClientConnection:
         """Open the socket of an agent that a test plays itself."""
         headers = {"Authorization": f"Bearer {token}"}
-        return connect(self.ingest_url(slug), additional_headers=headers, compression=None, proxy=None, open_timeout=10)
+        return self._open(self.ingest_url(slug), headers)
 
     def connect_viewer(self, slug: str, key: str, query: str = "", **options: Any) -> ClientConnection:
         url = f"ws://127.0.0.1:{self.web_port}/ws/cameras/{slug}/live/{query}"
         headers = {"Authorization": f"Token {key}"} if key else {}
-        return connect(url, additional_headers=headers, compression=None, proxy=None, open_timeout=10, **options)
+        return self._open(url, headers, **options)
+
+    def _open(self, url: str, headers: dict[str, str], **options: Any) -> ClientConnection:
+        """Open a websocket that ends with the laboratory, or earlier in a ``with`` of the test."""
+        given = {"compression": None, "proxy": None, "open_timeout": 10, "close_timeout": 0.3, **options}
+        return self._sockets.enter_context(connect(url, additional_headers=headers, **given))
 
     def state(self, slug: str) -> dict[str, Any]:
         """Return what ingest last said of a camera."""

@@ -2,13 +2,25 @@
 // Where Bokeh cannot be had, or takes long, the figure's PNG stands in.
 
 const BOKEH = document.querySelector('meta[name="bokeh"]')?.content ?? "/static/bokeh/bokeh.min.js";
+const STYLE_NONCE = document.querySelector('meta[name="style-nonce"]')?.content ?? "";
 const PATIENCE_MS = 4000;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const drawn = new Map();
 let bokeh;
 
+// Bokeh puts style elements into its shadow roots; the page's content policy lets in those that carry its nonce.
+function admitStyles() {
+  const create = document.createElement.bind(document);
+  document.createElement = (name, options) => {
+    const element = create(name, options);
+    if (String(name).toLowerCase() === "style") element.nonce = STYLE_NONCE;
+    return element;
+  };
+}
+
 function loadBokeh() {
   bokeh ??= new Promise((resolve, reject) => {
+    if (STYLE_NONCE) admitStyles();
     const script = document.createElement("script");
     script.src = BOKEH;
     script.onload = () => resolve(window.Bokeh);

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 
+from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from sessions.errors import LabError
+
+# The admin's own scripts evaluate expressions and set styles; no other page may.
+ADMIN_POLICY = {"script-src": [SELF, UNSAFE_EVAL], "style-src": [SELF, UNSAFE_INLINE]}
 
 
 class LabErrorMiddleware:
@@ -23,3 +27,17 @@ class LabErrorMiddleware:
             return None
         template = "error_fragment.html" if getattr(request, "htmx", False) else "error.html"
         return render(request, template, {"error": error}, status=error.status)
+
+
+class AdminPolicyMiddleware:
+    """Widen the Content-Security-Policy on pages of the admin, and only there, by what its scripts need."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        match = request.resolver_match
+        if match is not None and match.app_name == "admin":
+            response._csp_update = ADMIN_POLICY
+        return response

@@ -71,12 +71,15 @@ def _page(
     key: str = "",
     status: int = 200,
 ) -> HttpResponse:
+    password_form = password_form or PasswordChangeForm(request.user)
+    # The form of a page of its own would take the focus; here it stands at the end.
+    password_form.fields["old_password"].widget.attrs.pop("autofocus", None)
     return render(
         request,
         "sessions/account.html",
         {
             "form": form or TokenForm(),
-            "password_form": password_form or PasswordChangeForm(request.user),
+            "password_form": password_form,
             "tokens": ApiToken.objects.filter(user=request.user),
             "memberships": request.user.memberships.select_related("project").order_by("project__name"),
             "made": made,

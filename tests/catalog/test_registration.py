@@ -1,5 +1,6 @@
 """Registering files: what is recognised, what is refused and why, and that nothing is half-written."""
 
+# ruff: noqa: PLR0917 - a test takes the fixtures it needs
 from __future__ import annotations
 
 import contextlib

@@ -1,5 +1,6 @@
 """REST: what scripts rely on."""
 
+# ruff: noqa: PLR0917 - a test takes the fixtures it needs
 from __future__ import annotations
 
 import csv

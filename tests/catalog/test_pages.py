@@ -1,0 +1,129 @@
+"""Pages: what they show, say and refuse."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import Client
+
+from sessions import services
+from sessions.models import Animal, ApiToken, Recording, Session
+from tests.catalog.conftest import HOUR, NOON
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def browser(lab):
+    client = Client()
+    client.force_login(lab.experimenter)
+    return client
+
+
+def test_lists_filter_and_say_what_to_do_when_empty(lab, browser, recording):
+    assert b"R214" in browser.get("/animals/").content
+    assert b"No animal fits" in browser.get("/animals/?q=zebra").content
+    assert b"R214" in browser.get("/sessions/?animal=r21&day=2026-03-02").content
+    assert b"No session fits" in browser.get("/sessions/?state=running").content
+    assert b"LFP" in browser.get("/recordings/?kind=lfp&q=R214").content
+    outsider = Client()
+    outsider.force_login(lab.outsider)
+    assert b"Ask the manager of a project" in outsider.get("/animals/").content
+    assert b"R214" not in outsider.get("/search/?q=R214").content
+    found = browser.get("/search/?q=R214+odour").content
+    assert str(lab.session.pk).encode() in found
+
+
+@pytest.mark.parametrize("query", ["?page=zero", "?q=%00", "?day=never", "?rig=nonsense", "?kind=smell", "?page=-5"])
+@pytest.mark.parametrize("page", ["animals", "sessions", "recordings", "search"])
+def test_a_wrong_query_breaks_no_page(browser, page, query):
+    assert browser.get(f"/{page}/{query}").status_code == 200
+
+
+def test_an_animal_is_added_and_changed_with_its_history(lab, browser):
+    form = {"identifier": "R300", "project": lab.project.pk, "species": lab.rat.pk, "sex": "M", "status": "alive"}
+    reply = browser.post("/animals/new/", form)
+    animal = Animal.objects.get(identifier="R300")
+    assert reply["Location"] == f"/animals/{animal.pk}/"
+    again = browser.post("/animals/new/", form)
+    assert again.status_code == 400
+    assert b"There is already an animal with the identifier R300." in again.content
+    browser.post(f"/animals/{animal.pk}/change/", {**form, "cage": "14"})
+    page = browser.get(f"/animals/{animal.pk}/").content.decode()
+    assert "cage: <ins>14</ins>" in re.sub(r"\s+", " ", page)
+    assert "experimenter" in page
+
+
+def test_a_session_is_started_noted_and_ended(lab, browser):
+    reply = browser.post("/sessions/new/", {"animals": [lab.animal.pk], "rig": lab.rig.pk, "task": lab.task.pk})
+    session = Session.objects.get(end=None)
+    assert reply["Location"] == f"/sessions/{session.pk}/"
+    again = browser.post("/sessions/new/", {"animals": [lab.animal.pk], "rig": lab.rig.pk})
+    assert again.status_code == 400
+    assert b"Another session is on this rig at that time." in again.content
+    note = browser.post(f"/sessions/{session.pk}/notes/", {"narrative": "<b>calm</b>"}, headers={"HX-Request": "true"})
+    assert "saved" in note.content.decode()
+    page = browser.get(f"/sessions/{session.pk}/").content.decode()
+    assert "&lt;b&gt;calm" in page
+    assert "R214 · odour sequence, day 2" in page
+    assert browser.post(f"/sessions/{session.pk}/end/").status_code == 302
+    ended = browser.post(f"/sessions/{session.pk}/end/")
+    assert ended.status_code == 409
+    assert b"This session ended already" in ended.content
+
+
+def test_files_are_registered_from_the_page(lab, browser, put):
+    path = put()
+    url = f"/sessions/{lab.session.pk}/register/"
+    form = {"kind": "lfp", "root": "default", "paths": "missing.npy", "parameters": '{"rate": 1000}'}
+    wrong = browser.post(url, form)
+    assert wrong.status_code == 400
+    assert b"missing.npy is not there below the data root" in wrong.content
+    assert b"This is not JSON" in browser.post(url, {**form, "parameters": "{"}).content
+    browser.post(url, {**form, "paths": path})
+    recording = Recording.objects.get()
+    page = browser.get(f"/recordings/{recording.pk}/").content.decode()
+    assert recording.files.get().sha256[:12] in page
+    assert "1 kHz" in page
+
+
+def test_a_token_is_shown_once_and_revoked(lab, browser):
+    made = browser.post("/account/tokens/", {"name": "box 3", "scope": "write"}).content.decode()
+    key = re.search(r"lab_[\w-]{40,}", made)[0]
+    assert Client().get("/api/v1/animals/", headers={"Authorization": f"Token {key}"}).status_code == 200
+    assert key not in browser.get("/account/").content.decode()
+    browser.post(f"/account/tokens/{ApiToken.objects.get().pk}/revoke/")
+    assert Client().get("/api/v1/animals/", headers={"Authorization": f"Token {key}"}).status_code == 401
+
+
+@pytest.mark.parametrize("page", ["/animals/", "/sessions/", "/recordings/", "/search/?q=R"])
+def test_a_page_costs_the_same_queries_for_1_row_and_for_40(lab, put, recording, page, django_assert_max_num_queries):
+    browser = Client()
+    browser.force_login(lab.administrator)
+    for n in range(1, 40):
+        animal = services.create_animal(by=lab.manager, identifier=f"R9{n}", project=lab.project, species=lab.rat)
+        session = services.start_session(
+            by=lab.manager, animals=[animal], task=lab.task, start=NOON + n * HOUR, end=NOON + (n + 1) * HOUR
+        )
+        services.register_recording(by=lab.manager, session=session, kind="lfp", files=[{"path": put(f"{n}.npy")}])
+    with django_assert_max_num_queries(12):
+        assert browser.get(page).status_code == 200
+
+
+def test_what_is_simulated_says_so(lab, browser, put):
+    rig = services.create_rig(by=lab.manager, name="box S", project=lab.project, simulated=True)
+    session = services.start_session(by=lab.manager, project=lab.project, rig=rig)
+    recording = services.register_recording(by=lab.manager, session=session, kind="lfp", files=[{"path": put()}])
+    for page in (f"/sessions/{session.pk}/", f"/recordings/{recording.pk}/", "/sessions/", "/recordings/"):
+        assert "chip-sim" in browser.get(page).content.decode(), page
+
+
+def test_no_page_has_inline_scripts_or_styles(lab, browser, recording):
+    pages = ["/animals/", f"/animals/{lab.animal.pk}/", "/sessions/", f"/sessions/{lab.session.pk}/", "/account/",
+             f"/recordings/{recording.pk}/", "/search/?q=R214", "/sessions/new/", "/animals/new/"]  # fmt: skip
+    for page in pages:
+        reply = browser.get(page)
+        text = reply.content.decode()
+        assert not re.search(r"<script(?![^>]*\bsrc=)|\sstyle=|<style|\son\w+=", text), page
+        assert "unsafe" not in reply["Content-Security-Policy"]

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import signal
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -75,6 +76,8 @@ def _first_line(command: list[str]) -> str:
 
 def main() -> int:
     """Print it; returns 0 when all serves, 1 when a part does not, 3 when nothing runs."""
+    # `./lab status | head` is no error.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     home = home_path(os.environ.get("LAB_HOME", ROOT / ".lab"))
     lines = [f"LAB_HOME {home}"]
     status = NOT_RUNNING

@@ -24,7 +24,7 @@ from labsite.demo.laboratory import EXPERIMENTER, ODOUR_TASK
 from labsite.demo.odourevents import odour_events
 from labsite.demo.recordings import POSITION_HZ, write_position_npz, write_units_npz
 from labsite.demo.world import World, open_world
-from sessions.errors import Conflict, LabError
+from sessions.errors import LabError
 from sessions.models import Animal, Recording, Rig, Session, Task
 from sessions.permissions import LABORATORY
 from sessions.services.events import MOST_AT_ONCE, add_events
@@ -192,8 +192,8 @@ class Instruments:
                 narrative="A simulated session that runs by itself; its events come in live.",
                 simulated=True,
             )
-        except Conflict as error:
-            # Somebody was quicker, or the rat is in another box.
+        except LabError as error:
+            # Somebody was quicker, or the rat is in another box, or no longer alive.
             log.info("no odour session is started now: %s", error)
             return None
         self._kept = session.pk

@@ -10,8 +10,9 @@ from labsite.demo.world import open_world, picture_scale
 
 
 def world(worlds: Path, box: Box) -> str:
-    """Make the world of a box when it is not there yet; return the arena's name."""
-    return open_world(worlds, box.arena).arena.name
+    """Make the world of a box when it is not there yet; return the rig's name."""
+    open_world(worlds, box.arena)
+    return box.rig
 
 
 def units(box: Box, worlds: Path, path: Path, *, start: float, seconds: float) -> dict[str, Any]:

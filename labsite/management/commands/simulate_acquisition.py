@@ -17,6 +17,7 @@ from labsite.demo.analyses import queue_second
 from labsite.demo.boxes import folder
 from labsite.demo.laboratory import EXPERIMENTER
 from labsite.demo.pastsessions import MAIN_TITLE, VIDEO
+from sessions.errors import LabError
 from sessions.models import Session
 
 PERIOD_SECONDS = 1.0
@@ -36,11 +37,15 @@ class Command(BaseCommand):
         chained = False
         while not stop.is_set():
             close_old_connections()
-            instruments.keep_session()
-            instruments.report_events()
-            for recording in instruments.add_recordings():
-                log.info("added %s to session %s", recording, recording.session_id)
-            chained = chained or decode_what_was_tracked()
+            try:
+                instruments.keep_session()
+                instruments.report_events()
+                for recording in instruments.add_recordings():
+                    log.info("added %s to session %s", recording, recording.session_id)
+                chained = chained or decode_what_was_tracked()
+            except LabError as error:
+                # Somebody changed what it was about to change; the next turn sees how it is then.
+                log.warning("the simulated instruments were refused: %s", error)
             stop.wait(PERIOD_SECONDS)
 
 

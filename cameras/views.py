@@ -23,7 +23,7 @@ from cameras.errors import NoPicture
 from cameras.models import Camera, CameraRecording
 from cameras.relay.hub import hub
 from cameras.wire import decode
-from sessions.errors import Forbidden, NotFound
+from sessions.errors import Forbidden, LabError, NotFound
 from sessions.models import Session
 from sessions.permissions import can, visible
 from sessions.tokens import valid_token
@@ -124,6 +124,15 @@ def frames_csv(request: HttpRequest, recording_id: UUID) -> StreamingHttpRespons
 @never_cache
 async def snapshot(request: HttpRequest, slug: str) -> HttpResponse:
     """Wait for a picture that is fresh and send it; its age (ms) and number are in the headers."""
+    try:
+        return await _snapshot(request, slug)
+    except LabError as error:
+        # The page for errors reads the user from the database, which an event loop must not wait for; a picture's
+        # address is asked by scripts and image elements anyway, so a sentence is enough.
+        return HttpResponse(error.detail + "\n", status=error.status, content_type="text/plain; charset=utf-8")
+
+
+async def _snapshot(request: HttpRequest, slug: str) -> HttpResponse:
     user = await _user_of(request)
     await sync_to_async(selectors.camera_for)(user, slug)
     frame = await hub().next_frame(slug, "main", SNAPSHOT_WAIT)

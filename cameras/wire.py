@@ -125,8 +125,8 @@ def decode(message: Buffer) -> tuple[FrameHeader, memoryview]:
     """
     header = decode_header(message)
     picture = memoryview(message)[header.length :]
-    if header.codec == CODEC_JPEG and picture[:2] != b"\xff\xd8":
-        raise FrameError("picture", header.length, "does not start with the JPEG marker ff d8")
+    if header.codec == CODEC_JPEG and picture[:3] != b"\xff\xd8\xff":
+        raise FrameError("picture", header.length, "does not start with the JPEG markers ff d8 ff")
     if header.codec == CODEC_H264 and picture[:3] != b"\0\0\1" and picture[:4] != b"\0\0\0\1":
         raise FrameError("picture", header.length, "does not start with an Annex B start code")
     return header, picture

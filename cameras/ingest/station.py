@@ -20,7 +20,6 @@ from django.utils import timezone
 from cameras.ingest import catalog
 from cameras.redisline import WAKE_CHANNEL, Publisher, Subscriber, state_channel
 from cameras.relay.hub import SILENT_AFTER
-from sessions.errors import LabError
 
 if TYPE_CHECKING:
     from cameras.ingest.agent_socket import AgentSocket
@@ -98,7 +97,7 @@ class Station:
                 if self._database_is_away:
                     log.info("Postgres answers again.")
                 self._database_is_away = False
-            except (DatabaseError, LabError) as error:
+            except DatabaseError as error:
                 # What is being recorded goes on being recorded; what should change, changes when Postgres answers.
                 if not self._database_is_away:
                     log.warning("Postgres does not answer (%s); recordings go on.", str(error).strip())

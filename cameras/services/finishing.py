@@ -15,6 +15,7 @@ from cameras import frametable
 from cameras.models import CameraRecording, ProxyState, RecordingState
 from cameras.services.proxies import send_proxy
 from cameras.wake import wake_ingest
+from sessions.errors import Conflict, Invalid
 from sessions.live import tell
 from sessions.models import DataFile, Recording
 from sessions.permissions import LABORATORY
@@ -34,8 +35,21 @@ def finish_recording(
 
     ``first`` and ``last`` are the sequence numbers that the agent says it captured; without them the frame table's own
     are taken. Does nothing when the recording was finished before; with frames that came late, changed files become new
-    revisions and new ones are added.
+    revisions and new ones are added. What the catalog refuses makes the recording ``failed``, with the reason; its files
+    stay where they are.
     """
+    try:
+        return _finish(recording_id, first, last, clock, message)
+    except (Invalid, Conflict) as refusal:
+        CameraRecording.objects.filter(pk=recording_id, state=RecordingState.STOPPING).update(
+            state=RecordingState.FAILED, finished=timezone.now(), message=f"The catalog refused: {refusal.detail}"[:500]
+        )
+        return CameraRecording.objects.get(pk=recording_id)
+
+
+def _finish(
+    recording_id: UUID, first: int | None, last: int | None, clock: dict[str, Any] | None, message: str
+) -> CameraRecording:
     with one_write():
         row = (
             CameraRecording.objects.select_for_update(of=("self",))

@@ -89,7 +89,16 @@ class Laboratory:
 
     def start_redis(self) -> None:
         self.redis_socket.unlink(missing_ok=True)
-        argv = [str(services.redis_program()), "--unixsocket", str(self.redis_socket), "--port", "0", "--save", "", "--dir"]
+        argv = [
+            str(services.redis_program()),
+            "--unixsocket",
+            str(self.redis_socket),
+            "--port",
+            "0",
+            "--save",
+            "",
+            "--dir",
+        ]
         self.run("redis", [*argv, str(self.folder), "--appendonly", "no"])
         client = redis.Redis.from_url(self.redis_url)
 
@@ -118,7 +127,9 @@ class Laboratory:
 
         wait_for(listens, f"{part} that listens", 40)
 
-    def start_agent(self, slug: str, token: str, *, fps: float = 30, source: str = "sim:", name: str = "", **options: Any) -> str:
+    def start_agent(
+        self, slug: str, token: str, *, fps: float = 30, source: str = "sim:", name: str = "", **options: Any
+    ) -> str:
         name = name or f"agent-{slug}"
         token_file = self.folder / f"{name}.token"
         token_file.write_text(token)

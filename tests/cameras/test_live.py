@@ -18,7 +18,7 @@ from tests.cameras.laboratory import Laboratory, next_frame, next_json, wait_for
 
 pytestmark = pytest.mark.timeout(120)
 
-PICTURE = b"\xff\xd8" + bytes(30_000) + b"\xff\xd9"
+PICTURE = b"\xff\xd8\xff" + bytes(30_000) + b"\xff\xd9"
 
 
 def send_frame(agent: ClientConnection, sequence: int, *, preview: bool = False, picture: bytes = PICTURE) -> None:
@@ -79,7 +79,12 @@ def _offline(laboratory: Laboratory, slug: str, key: str) -> None:
 
 
 def _refusals(laboratory: Laboratory, slug: str, catalog: Catalog) -> None:
-    for query, named in (("?rendition=huge", "rendition"), ("?credit=0", "credit"), ("?credit=9", "credit"), ("?credit=x", "credit")):
+    for query, named in (
+        ("?rendition=huge", "rendition"),
+        ("?credit=0", "credit"),
+        ("?credit=9", "credit"),
+        ("?credit=x", "credit"),
+    ):
         code, reason = closed_with(laboratory.connect_viewer(slug, catalog.keys["view"], query))
         assert code == 4400
         assert named in reason
@@ -114,7 +119,7 @@ def _renditions(laboratory: Laboratory, agent: ClientConnection, slug: str, key:
         next_json(viewer, "state")
         for sequence in range(20, 24):
             send_frame(agent, sequence)
-            send_frame(agent, sequence, preview=True, picture=b"\xff\xd8small")
+            send_frame(agent, sequence, preview=True, picture=b"\xff\xd8\xffsmall")
         heads = [decode(message)[0] for message in frames_until_quiet(viewer)]
         assert [head.sequence for head in heads] == [20, 21, 22, 23]
         assert all(head.is_preview for head in heads)

@@ -141,7 +141,9 @@ def test_everything_is_killed_in_the_middle(running: tuple[Laboratory, Catalog])
         table = frametable.read(folder)
         assert len(table) >= 30
         for record in table.records:
-            picture = cv2.imdecode(np.frombuffer(frametable.read_picture(folder, record), np.uint8), cv2.IMREAD_GRAYSCALE)
+            picture = cv2.imdecode(
+                np.frombuffer(frametable.read_picture(folder, record), np.uint8), cv2.IMREAD_GRAYSCALE
+            )
             assert read_number(picture) == record["sequence"]
     for name in ("redis", "ingest", *agents):
         laboratory.restart(name)

@@ -34,11 +34,11 @@ headers = st.builds(
 
 @given(headers, st.binary(max_size=200))
 def test_what_is_encoded_is_decoded(header: FrameHeader, rest: bytes) -> None:
-    message = encode(header, b"\xff\xd8" + rest)
+    message = encode(header, b"\xff\xd8\xff" + rest)
     for given_as in (message, bytearray(message), memoryview(message)):
         found, picture = decode(given_as)
         assert found == header
-        assert bytes(picture) == b"\xff\xd8" + rest
+        assert bytes(picture) == b"\xff\xd8\xff" + rest
     assert sequence_and_receive_time(message) == (header.sequence, header.received_ns)
 
 
@@ -49,7 +49,7 @@ def test_the_header_is_the_one_of_the_contract() -> None:
 
 @given(headers, uint64)
 def test_the_receive_time_is_set_without_touching_the_rest(header: FrameHeader, now: int) -> None:
-    message = encode(header, b"\xff\xd8picture")
+    message = encode(header, b"\xff\xd8\xffpicture")
     head, rest = with_receive_time(message, now)
     joined = head + bytes(rest)
     assert joined[:24] == message[:24]
@@ -68,7 +68,7 @@ def test_any_bytes_are_decoded_or_refused_with_a_place(data: bytes) -> None:
 
 @given(headers, st.integers(0, HEADER_LENGTH - 1), st.integers(0, 255))
 def test_a_changed_byte_never_breaks_the_reader(header: FrameHeader, at: int, value: int) -> None:
-    message = bytearray(encode(header, b"\xff\xd8picture"))
+    message = bytearray(encode(header, b"\xff\xd8\xffpicture"))
     message[at] = value
     try:
         decode(bytes(message))
@@ -77,10 +77,10 @@ def test_a_changed_byte_never_breaks_the_reader(header: FrameHeader, at: int, va
 
 
 def test_readers_skip_what_a_longer_header_adds() -> None:
-    message = bytearray(encode(FrameHeader(1, 2, 3, 4), b"\xff\xd8x"))
+    message = bytearray(encode(FrameHeader(1, 2, 3, 4), b"\xff\xd8\xffx"))
     message[6:8] = (48).to_bytes(2, "little")
     longer = bytes(message[:40]) + b"newfield" + bytes(message[40:])
-    assert bytes(decode(longer)[1]) == b"\xff\xd8x"
+    assert bytes(decode(longer)[1]) == b"\xff\xd8\xffx"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_readers_skip_what_a_longer_header_adds() -> None:
 )
 def test_what_does_not_fit_is_not_sent(field: str, wrong: dict[str, int]) -> None:
     with pytest.raises(FrameError, match=field):
-        encode(FrameHeader(**{"sequence": 1, "captured_ns": 2, "width": 3, "height": 4, **wrong}), b"\xff\xd8")
+        encode(FrameHeader(**{"sequence": 1, "captured_ns": 2, "width": 3, "height": 4, **wrong}), b"\xff\xd8\xff")
 
 
 def test_a_message_without_end_is_refused() -> None:

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -72,6 +73,8 @@ def main(arguments: list[str]) -> int:
     environment |= {"LAB_HOME": str(home), "MPLBACKEND": "agg"}
     command = [sys.executable, "-m", "pytest", *([] if long else ["-m", "not long"]), *rest]
     running = subprocess.Popen(command, cwd=ROOT, env=environment)
+    # Told to stop, pytest must still end what its tests started.
+    signal.signal(signal.SIGTERM, lambda *_: running.send_signal(signal.SIGINT))
     status = None
     while status is None:
         try:

@@ -8,7 +8,7 @@ panning and zooming.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,6 +26,7 @@ def json_item(figure: Figure, *, theme: Theme = "light", target: str | None = No
     """Return the figure as JSON for ``Bokeh.embed.embed_item(item, element)``; ``ValueError`` for an unknown theme."""
     if theme not in colours.ROLES:
         raise ValueError(f"Figures are drawn light or dark, not {theme!r}.")
+    from bokeh.core.types import ID
     from bokeh.embed import json_item as bokeh_item
     from bokeh.layouts import column
 
@@ -40,7 +41,7 @@ def json_item(figure: Figure, *, theme: Theme = "light", target: str | None = No
         plots.append(plot)
     root = plots[0] if len(plots) == 1 else column(*plots, sizing_mode="stretch_width", spacing=4)
     root.name = figure.name
-    return dict(bokeh_item(root, target))
+    return dict(bokeh_item(root, ID(target) if target else None))
 
 
 def _plot(panel: Panel, theme: Theme, height: int, shared, *, last: bool):  # noqa: ANN001, ANN202 - Bokeh objects
@@ -149,7 +150,7 @@ def _dress(plot, panel: Panel, theme: Theme) -> None:  # noqa: ANN001
 
 
 def _layer(plot, layer: Layer, panel: Panel, theme: Theme) -> None:  # noqa: ANN001
-    from bokeh.models import BoxAnnotation, Span
+    from bokeh.models.annotations import BoxAnnotation, Span
 
     colour = colours.ROLES[theme].get(getattr(layer, "role", ""), "")
     named = {"legend_label": layer.label} if getattr(layer, "label", "") and not isinstance(layer, Image) else {}
@@ -176,7 +177,7 @@ def _layer(plot, layer: Layer, panel: Panel, theme: Theme) -> None:  # noqa: ANN
             if named:
                 # A Span has no place in a legend; an empty line of the same look speaks for it.
                 plot.line(_NOWHERE, _NOWHERE, line_color=colour, line_width=layer.width, line_dash=layer.dash, **named)
-            dimension = "height" if layer.axis == "x" else "width"
+            dimension: Literal["height", "width"] = "height" if layer.axis == "x" else "width"
             rule = Span(
                 location=layer.at, dimension=dimension, line_color=colour, line_width=layer.width, line_dash=layer.dash
             )
@@ -197,7 +198,8 @@ def _layer(plot, layer: Layer, panel: Panel, theme: Theme) -> None:  # noqa: ANN
 
 
 def _image(plot, layer: Image, theme: Theme) -> None:  # noqa: ANN001
-    from bokeh.models import ColorBar, LinearColorMapper
+    from bokeh.models import LinearColorMapper
+    from bokeh.models.annotations import ColorBar
 
     low, high = layer.limits()
     mapper = LinearColorMapper(

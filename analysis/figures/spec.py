@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 # At most so many points of one trace are kept; more cannot be seen and make a phone slow.
 MOST_POINTS = 4000
@@ -52,8 +52,8 @@ class Line:
     """
 
     kind: ClassVar[str] = "line"
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
+    x: NDArray[np.floating]
+    y: NDArray[np.floating]
     role: Role = "data"
     label: str = ""
     width: float = 1.5
@@ -66,8 +66,8 @@ class Points:
     """Dots at ``x``, ``y`` ``(n,)``."""
 
     kind: ClassVar[str] = "points"
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
+    x: NDArray[np.floating]
+    y: NDArray[np.floating]
     role: Role = "data"
     label: str = ""
     size: float = 6.0
@@ -78,8 +78,8 @@ class Bars:
     """A histogram: ``heights`` ``(n,)`` between ``edges`` ``(n + 1,)``."""
 
     kind: ClassVar[str] = "bars"
-    edges: NDArray[np.float64]
-    heights: NDArray[np.float64]
+    edges: NDArray[np.floating]
+    heights: NDArray[np.floating]
     role: Role = "data"
     label: str = ""
 
@@ -128,9 +128,9 @@ class Band:
     """A shaded area between ``low`` and ``high`` ``(n,)`` over ``x`` ``(n,)``."""
 
     kind: ClassVar[str] = "band"
-    x: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
+    x: NDArray[np.floating]
+    low: NDArray[np.floating]
+    high: NDArray[np.floating]
     role: Role = "chance"
     label: str = ""
 
@@ -140,8 +140,8 @@ class Spans:
     """Shaded stretches of the x axis, from ``starts`` to ``stops`` ``(n,)``."""
 
     kind: ClassVar[str] = "spans"
-    starts: NDArray[np.float64]
-    stops: NDArray[np.float64]
+    starts: NDArray[np.floating]
+    stops: NDArray[np.floating]
     role: Role = "lost"
     label: str = ""
 
@@ -247,7 +247,7 @@ def _restored(value: Any) -> Any:
     return value
 
 
-def reduce_trace(x: ArrayLike, y: ArrayLike, *, points: int = MOST_POINTS) -> tuple[NDArray, NDArray]:
+def reduce_trace(x: NDArray[Any], y: NDArray[Any], *, points: int = MOST_POINTS) -> tuple[NDArray, NDArray]:
     """Reduce a trace ``(n,)`` to at most ``points`` by the lowest and highest sample of equal stretches, in order.
 
     Unlike taking every k-th sample this keeps every spike of the trace in view. NaN gaps stay gaps.
@@ -266,7 +266,7 @@ def reduce_trace(x: ArrayLike, y: ArrayLike, *, points: int = MOST_POINTS) -> tu
     return x[kept], y[kept]
 
 
-def every(x: ArrayLike, y: ArrayLike, *, points: int = MOST_POINTS) -> tuple[NDArray, NDArray]:
+def every(x: NDArray[Any], y: NDArray[Any], *, points: int = MOST_POINTS) -> tuple[NDArray, NDArray]:
     """Keep at most ``points`` samples at equal distances: for paths, where order matters and extremes do not."""
     x, y = np.asarray(x, float), np.asarray(y, float)
     stride = max(1, -(-x.size // points))

@@ -70,14 +70,13 @@ def speed_and_losses(time: Array, speed: Array, lost: NDArray[np.bool_], *, unit
     """Draw speed ``(n,)`` over ``time`` (s) with a strip of the frames where the animal is lost ``(n,)``."""
     step = float(np.median(np.diff(time))) if time.size > 1 else 1.0
     change = np.diff(np.concatenate([[0], lost.astype(int), [0]]))
-    starts, stops = np.flatnonzero(change == 1), np.flatnonzero(change == -1)
-    starts, stops = time[starts] - step / 2, time[np.maximum(stops - 1, 0)] + step / 2
+    starts = time[np.flatnonzero(change == 1)] - step / 2
+    stops = time[np.flatnonzero(change == -1) - 1] + step / 2
     if starts.size > 500:
         # More strips than px cannot be seen: stretches closer than 0.2 % of the recording run together.
         near = np.flatnonzero(starts[1:] - stops[:-1] > 0.002 * (time[-1] - time[0]))
         starts, stops = starts[np.r_[0, near + 1]], stops[np.r_[near, stops.size - 1]]
     share = float(np.mean(lost)) if lost.size else 0.0
-    ends = {"low": float(time[0]), "high": float(time[-1])}
     return Figure(
         name="speed",
         title="Speed and lost frames",
@@ -94,7 +93,7 @@ def speed_and_losses(time: Array, speed: Array, lost: NDArray[np.bool_], *, unit
                 legend=False,
             ),
             Panel(
-                Axis("time", "s", **ends),
+                Axis("time", "s", low=float(time[0]), high=float(time[-1])),
                 Axis("lost", low=0.0, high=1.0),
                 (Spans(starts, stops),),
                 weight=0.12,

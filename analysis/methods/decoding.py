@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from analysis.methods.errors import InvalidDataError
 from analysis.methods.folds import Fold
@@ -45,10 +45,10 @@ class Decoded:
     where not tested; ``units_used`` ``(n_folds,)``; ``centres`` (%) ``(place_bins,)``.
     """
 
-    decoded: NDArray[np.float64]
-    posterior: NDArray[np.float64]
+    decoded: NDArray[np.floating]
+    posterior: NDArray[np.floating]
     units_used: NDArray[np.int64]
-    centres: NDArray[np.float64]
+    centres: NDArray[np.floating]
 
 
 class BlockDecoder:
@@ -59,7 +59,7 @@ class BlockDecoder:
     """
 
     def __init__(
-        self, position: ArrayLike, moving: ArrayLike, folds: Sequence[Fold], settings: DecoderSettings
+        self, position: NDArray[Any], moving: NDArray[Any], folds: Sequence[Fold], settings: DecoderSettings
     ) -> None:
         self.position = np.asarray(position, float)
         self.settings = settings
@@ -86,7 +86,7 @@ class BlockDecoder:
                 )
             self._occupancy.append(occupancy)
 
-    def decode(self, counts: NDArray[np.float64]) -> Decoded:
+    def decode(self, counts: NDArray[np.floating]) -> Decoded:
         """Decode every bin that has a fold, resting ones included, from counts ``(n_bins, n_units)``."""
         n_bins, bins = self.position.size, self.settings.place_bins
         posterior = np.full((n_bins, bins), np.nan)
@@ -104,7 +104,7 @@ class BlockDecoder:
         decoded[tested] = self.centres[posterior[tested].argmax(axis=1)]
         return Decoded(decoded, posterior, used, self.centres)
 
-    def errors(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    def errors(self, counts: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return the absolute error (%) of every moving bin, ``(len(rows),)``: the quick way for permutations."""
         moving = counts[self.rows]
         error = np.full(self.rows.size, np.nan)
@@ -113,11 +113,11 @@ class BlockDecoder:
             error[tested] = np.abs(self.centres[best] - self.position[self.rows[tested]])
         return error
 
-    def median_error(self, counts: NDArray[np.float64]) -> float:
+    def median_error(self, counts: NDArray[np.floating]) -> float:
         """Return the median of ``errors`` (%)."""
         return float(np.median(self.errors(counts)))
 
-    def _models(self, counts: NDArray[np.float64]):  # noqa: ANN202 - a generator of four arrays, private to this class
+    def _models(self, counts: NDArray[np.floating]):  # noqa: ANN202 - a generator of four arrays, private to this class
         """Yield per fold the log rates (units, bins), expected counts and log prior (bins,), and the units used.
 
         Sums over training bins are the sums over all bins less those left out, which are few: so 200 permutations of
@@ -139,7 +139,7 @@ class BlockDecoder:
             yield np.log(rate * settings.window), rate.sum(axis=0) * settings.window, log_prior, units
 
 
-def _smoothing_matrix(bins: int, sigma: float) -> NDArray[np.float64]:
+def _smoothing_matrix(bins: int, sigma: float) -> NDArray[np.floating]:
     """Return a symmetric-kernel Gaussian over place bins, ``(bins, bins)``; what would leave the track stays on it."""
     if sigma <= 0:
         return np.eye(bins)
@@ -149,8 +149,8 @@ def _smoothing_matrix(bins: int, sigma: float) -> NDArray[np.float64]:
 
 
 def place_fields(
-    counts: NDArray[np.float64], position: ArrayLike, moving: ArrayLike, settings: DecoderSettings
-) -> NDArray[np.float64]:
+    counts: NDArray[np.floating], position: NDArray[Any], moving: NDArray[Any], settings: DecoderSettings
+) -> NDArray[np.floating]:
     """Return rate maps (Hz) ``(n_units, place_bins)`` of all moving bins together, NaN where never visited.
 
     For display.
@@ -184,10 +184,10 @@ class Accuracy:
     r2: float
     zone_accuracy: float
     zones: int
-    confusion: NDArray[np.float64]
+    confusion: NDArray[np.floating]
 
 
-def accuracy(true: ArrayLike, decoded: ArrayLike, *, tolerance: float = 10.0, zones: int = 10) -> Accuracy:
+def accuracy(true: NDArray[Any], decoded: NDArray[Any], *, tolerance: float = 10.0, zones: int = 10) -> Accuracy:
     """Measure decoded against true positions, both ``(n,)`` in % of the track.
 
     ``r2`` is 1 - residual / total sum of squares of the decoded maximum; ``zone_accuracy`` the share of bins decoded

@@ -6,9 +6,10 @@ What a decoder reaches when spikes and behaviour have nothing to do with each ot
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from analysis.methods.errors import InvalidDataError
 
@@ -33,11 +34,11 @@ def shift_lags(n_bins: int, *, shifts: int, minimum_bins: int, rng: np.random.Ge
 
 def circular_shift_null(
     values: NDArray[np.floating],
-    lags: ArrayLike,
+    lags: NDArray[Any],
     statistic: Callable[[NDArray[np.floating]], float],
     *,
     report: Report | None = None,
-) -> NDArray[np.float64]:
+) -> NDArray[np.floating]:
     """Return the statistic for every lag, with all columns of ``values`` ``(n_bins, n_units)`` rolled together.
 
     Rolling all units together keeps their rates, their correlations and their rhythms; only the tie to behaviour is
@@ -52,7 +53,7 @@ def circular_shift_null(
     return null
 
 
-def permutation_p(real: float, null: ArrayLike, *, smaller_is_better: bool) -> float:
+def permutation_p(real: float, null: NDArray[Any], *, smaller_is_better: bool) -> float:
     """Return ``p = (1 + k) / (1 + n)``, k the number of permutations at least as good as the real value.
 
     Source: Phipson and Smyth 2010, Stat. Appl. Genet. Mol. Biol. 9, 39: a permutation p is never zero.
@@ -65,9 +66,9 @@ def permutation_p(real: float, null: ArrayLike, *, smaller_is_better: bool) -> f
 
 
 def block_bootstrap(
-    values: ArrayLike,
-    blocks: ArrayLike,
-    statistic: Callable[[NDArray[np.float64]], float],
+    values: NDArray[Any],
+    blocks: NDArray[Any],
+    statistic: Callable[[NDArray[np.floating]], float],
     *,
     repeats: int,
     rng: np.random.Generator,

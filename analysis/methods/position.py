@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from analysis.methods.errors import InvalidDataError
 
@@ -18,15 +19,15 @@ class CleanPosition:
     The counts say what was found wrong and taken out.
     """
 
-    time: NDArray[np.float64]
-    xy: NDArray[np.float64]
+    time: NDArray[np.floating]
+    xy: NDArray[np.floating]
     duplicates: int = 0
     backward: int = 0
     zeros: int = 0
     teleports: int = 0
 
 
-def clean_position(time: ArrayLike, xy: ArrayLike, *, zeros_are_missing: bool = True) -> CleanPosition:
+def clean_position(time: NDArray[Any], xy: NDArray[Any], *, zeros_are_missing: bool = True) -> CleanPosition:
     """Drop repeated and backward time stamps, and blank zeros and teleports, counting each.
 
     ``time`` (s) is ``(n,)``, ``xy`` ``(n, 2)`` in any unit. A *zero* is x = y = 0, which trackers write for nothing
@@ -55,7 +56,7 @@ def clean_position(time: ArrayLike, xy: ArrayLike, *, zeros_are_missing: bool = 
     return CleanPosition(time, xy, duplicates, backward, int(zero.sum()), int(far.sum()))
 
 
-def _teleports(xy: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _teleports(xy: NDArray[np.floating]) -> NDArray[np.bool_]:
     from scipy.ndimage import median_filter
 
     found = np.isfinite(xy[:, 0])
@@ -77,12 +78,12 @@ class Linear:
     ``percent`` ``(n,)`` 0-100, ``length`` in the unit of x and y, ``variance`` the explained share.
     """
 
-    percent: NDArray[np.float64]
+    percent: NDArray[np.floating]
     length: float
     variance: float
 
 
-def linearise(xy: ArrayLike) -> Linear:
+def linearise(xy: NDArray[Any]) -> Linear:
     """Project positions ``(n, 2)`` on their first principal component and scale its range to 0-100 %.
 
     The direction is fixed: percent rises with the coordinate that varies most. NaN stays NaN. The coordinate is made
@@ -108,12 +109,12 @@ def linearise(xy: ArrayLike) -> Linear:
 class BinnedPosition:
     """``position`` and ``speed`` per bin ``(n_bins,)``, NaN where the animal was not seen."""
 
-    position: NDArray[np.float64]
-    speed: NDArray[np.float64]
+    position: NDArray[np.floating]
+    speed: NDArray[np.floating]
 
 
 def bin_position(
-    time: ArrayLike, value: ArrayLike, edges: ArrayLike, *, smoothing: float = 0.0, longest_gap: float = 0.5
+    time: NDArray[Any], value: NDArray[Any], edges: NDArray[Any], *, smoothing: float = 0.0, longest_gap: float = 0.5
 ) -> BinnedPosition:
     """Put a position on time bins: its value at the centre of each bin and its mean speed from edge to edge.
 
@@ -142,8 +143,8 @@ def bin_position(
 
 
 def _smooth(
-    time: NDArray[np.float64], value: NDArray[np.float64], sigma: float, longest_gap: float
-) -> NDArray[np.float64]:
+    time: NDArray[np.floating], value: NDArray[np.floating], sigma: float, longest_gap: float
+) -> NDArray[np.floating]:
     """Smooth each stretch without a long gap by itself, so that nothing leaks across it."""
     from scipy.ndimage import gaussian_filter1d
 

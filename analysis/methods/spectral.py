@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from analysis.methods.errors import InvalidDataError
 
@@ -14,12 +15,12 @@ from analysis.methods.errors import InvalidDataError
 class Spectrogram:
     """``power`` (unit^2/Hz) ``(n_windows, n_frequencies)``, ``time`` (s, middle of each window), ``frequency`` (Hz)."""
 
-    time: NDArray[np.float64]
-    frequency: NDArray[np.float64]
-    power: NDArray[np.float64]
+    time: NDArray[np.floating]
+    frequency: NDArray[np.floating]
+    power: NDArray[np.floating]
 
 
-def spectrogram(signal: ArrayLike, rate: float, *, window: float, step: float, highest: float) -> Spectrogram:
+def spectrogram(signal: NDArray[Any], rate: float, *, window: float, step: float, highest: float) -> Spectrogram:
     """Return the power spectral density of Hann windows along a signal ``(n,)``, one-sided, means removed.
 
     ``window`` and ``step`` are seconds; frequencies up to ``highest`` Hz are kept. Works through the signal in
@@ -50,7 +51,7 @@ def spectrogram(signal: ArrayLike, rate: float, *, window: float, step: float, h
     return Spectrogram(middle, frequency[keep], power)
 
 
-def power_spectrum(signal: ArrayLike, rate: float, *, window: float, highest: float) -> Spectrogram:
+def power_spectrum(signal: NDArray[Any], rate: float, *, window: float, highest: float) -> Spectrogram:
     """Return Welch's power spectral density with half overlapping windows.
 
     ``power`` has one row, its time the middle.
@@ -59,7 +60,7 @@ def power_spectrum(signal: ArrayLike, rate: float, *, window: float, highest: fl
     return Spectrogram(pieces.time[[pieces.time.size // 2]], pieces.frequency, pieces.power.mean(axis=0, keepdims=True))
 
 
-def band_power(power: NDArray[np.float64], frequency: NDArray[np.float64], low: float, high: float) -> NDArray:
+def band_power(power: NDArray[np.floating], frequency: NDArray[np.floating], low: float, high: float) -> NDArray:
     """Integrate power spectral densities ``(..., n_frequencies)`` from ``low`` to ``high`` Hz: unit^2, ``(...)``."""
     inside = (frequency >= low) & (frequency <= high)
     if np.count_nonzero(inside) < 2:
@@ -81,14 +82,14 @@ class Rhythm:
     frequency: float | None
     height: float | None
     raw: float
-    background: NDArray[np.float64]
+    background: NDArray[np.floating]
     exponent: float
     fit: tuple[float, float]
 
 
 def find_rhythm(
-    power: ArrayLike,
-    frequency: ArrayLike,
+    power: NDArray[Any],
+    frequency: NDArray[Any],
     *,
     band: tuple[float, float],
     fit: tuple[float, float] = (2.0, 40.0),
@@ -136,5 +137,5 @@ def find_rhythm(
     return Rhythm(float(frequency[inside[best]] + shift * step), float(middle), raw, background, float(-slope), fit)
 
 
-def _spread(values: NDArray[np.float64]) -> float:
+def _spread(values: NDArray[np.floating]) -> float:
     return float(1.4826 * np.median(np.abs(values - np.median(values))))

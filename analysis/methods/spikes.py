@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from analysis.methods.errors import InvalidDataError
 
 
-def time_edges(start: float, stop: float, bin_width: float) -> NDArray[np.float64]:
+def time_edges(start: float, stop: float, bin_width: float) -> NDArray[np.floating]:
     """Return the edges (s) of the whole bins that fit into start..stop, ``(n_bins + 1,)``."""
     if not bin_width > 0:
         raise InvalidDataError("The width of a time bin must be above zero.")
@@ -18,7 +20,7 @@ def time_edges(start: float, stop: float, bin_width: float) -> NDArray[np.float6
     return start + np.arange(n_bins + 1) * bin_width
 
 
-def bin_spikes(times: ArrayLike, units: ArrayLike, edges: ArrayLike, *, n_units: int) -> NDArray[np.float64]:
+def bin_spikes(times: NDArray[Any], units: NDArray[Any], edges: NDArray[Any], *, n_units: int) -> NDArray[np.floating]:
     """Count the spikes of every unit in bins of equal width: ``(n_bins, n_units)``.
 
     ``times`` (s) and ``units`` (0 .. n_units-1) are ``(n_spikes,)``; spikes outside the edges are not counted.
@@ -31,7 +33,7 @@ def bin_spikes(times: ArrayLike, units: ArrayLike, edges: ArrayLike, *, n_units:
     return flat.reshape(n_bins, n_units).astype(float)
 
 
-def sliding_counts(counts: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+def sliding_counts(counts: NDArray[np.floating], width: int) -> NDArray[np.floating]:
     """Sum counts ``(n_bins, n_units)`` over a centred window of ``width`` bins; beyond the ends there are no spikes."""
     if width <= 1:
         return counts

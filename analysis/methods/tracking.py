@@ -81,9 +81,9 @@ class Track:
     ``xy`` ``(n, 2)`` is in px from the top left corner of the whole picture, NaN where lost.
     """
 
-    time: NDArray[np.float64]
-    xy: NDArray[np.float64]
-    area: NDArray[np.float64]
+    time: NDArray[np.floating]
+    xy: NDArray[np.floating]
+    area: NDArray[np.floating]
     reason: NDArray[np.uint8]
 
 
@@ -227,7 +227,7 @@ def _judge(track: Track, settings: TrackerSettings, maximum_speed: float) -> Tra
     return Track(track.time, xy, track.area, reason)
 
 
-def speed_of(time: NDArray[np.float64], xy: NDArray[np.float64], *, window: float = 0.2) -> NDArray[np.float64]:
+def speed_of(time: NDArray[np.floating], xy: NDArray[np.floating], *, window: float = 0.2) -> NDArray[np.floating]:
     """Return speed (units of ``xy`` per second) ``(n,)`` from displacement over about ``window`` s.
 
     NaN where lost or across a gap.
@@ -246,8 +246,8 @@ def speed_of(time: NDArray[np.float64], xy: NDArray[np.float64], *, window: floa
 
 
 def occupancy(
-    time: NDArray[np.float64], xy: NDArray[np.float64], *, extent: tuple[float, float], bin_size: float
-) -> NDArray[np.float64]:
+    time: NDArray[np.floating], xy: NDArray[np.floating], *, extent: tuple[float, float], bin_size: float
+) -> NDArray[np.floating]:
     """Return the time (s) spent in square bins of ``bin_size`` from 0, 0 to ``extent`` (x, y).
 
     ``(rows of y, columns of x)``.
@@ -259,4 +259,5 @@ def occupancy(
     seen = np.isfinite(xy[:, 0])
     column = np.clip((xy[seen, 0] / bin_size).astype(int), 0, columns - 1)
     row = np.clip((xy[seen, 1] / bin_size).astype(int), 0, rows - 1)
-    return np.bincount(row * columns + column, weights=duration[seen], minlength=rows * columns).reshape(rows, columns)
+    seconds = np.bincount(row * columns + column, weights=duration[seen], minlength=rows * columns)
+    return seconds.astype(float).reshape(rows, columns)

@@ -75,7 +75,8 @@ class DecodePositionParameters(Parameters):
                 f"({least:g} s), "
                 "or tested bins share data with training bins"
             )
-        if None not in (self.epoch_start, self.epoch_stop) and self.epoch_stop <= self.epoch_start:
+        start, stop = self.epoch_start, self.epoch_stop
+        if start is not None and stop is not None and stop <= start:
             raise ValueError("epoch_stop must be after epoch_start")
         return self
 
@@ -84,9 +85,9 @@ class DecodePositionParameters(Parameters):
 class _Behaviour:
     """Behaviour on time bins; positions in % of the track, ``length`` in cm or None."""
 
-    edges: NDArray[np.float64]
-    position: NDArray[np.float64]
-    speed: NDArray[np.float64]
+    edges: NDArray[np.floating]
+    position: NDArray[np.floating]
+    speed: NDArray[np.floating]
     length: float | None
     threshold: float
     variance: float
@@ -99,12 +100,12 @@ class _Outcome:
     behaviour: _Behaviour
     decoder: BlockDecoder
     decoded: Decoded
-    counts: NDArray[np.float64]
+    counts: NDArray[np.floating]
     block: NDArray[np.int64]
     accuracy: Accuracy
     interval: tuple[float, float]
-    null: NDArray[np.float64]
-    shifted_errors: NDArray[np.float64]
+    null: NDArray[np.floating]
+    shifted_errors: NDArray[np.floating]
     p: float | None
 
     @property
@@ -187,7 +188,8 @@ def _decode(run: Run) -> Output:
             f"In block {int(decoded.units_used.argmin()) + 1} no unit has {settings.minimum_spikes} spikes to train on."
         )
     rng = np.random.default_rng(run.seed)
-    null, shifted_errors = np.zeros(0), np.zeros(0)
+    null: NDArray[np.floating] = np.zeros(0)
+    shifted_errors: NDArray[np.floating] = np.zeros(0)
     if settings.shifts:
         lags = permutation.shift_lags(
             counts.shape[0],

@@ -142,8 +142,8 @@ def _region(settings: VideoTrackParameters, width: int, height: int) -> tuple[in
     edges = (settings.region_left, settings.region_top, settings.region_right, settings.region_bottom)
     if all(edge is None for edge in edges):
         return None
-    full = (0, 0, width, height)
-    return tuple(given if given is not None else whole for given, whole in zip(edges, full, strict=True))
+    left, top = settings.region_left or 0, settings.region_top or 0
+    return left, top, settings.region_right or width, settings.region_bottom or height
 
 
 def _output(run: Run, video: Video, background: NDArray[np.uint8], track: Track) -> Output:
@@ -240,7 +240,7 @@ def _output(run: Run, video: Video, background: NDArray[np.uint8], track: Track)
     return Output(metrics, figures, [], [made], sentence)
 
 
-def _longest(time: NDArray[np.float64], lost: NDArray[np.bool_]) -> float:
+def _longest(time: NDArray[np.floating], lost: NDArray[np.bool_]) -> float:
     import numpy as np
 
     change = np.diff(np.concatenate([[0], lost.astype(int), [0]]))

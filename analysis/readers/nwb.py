@@ -33,7 +33,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         yield file
 
 
-def read_units(_recording: InputRecording, path: Path) -> tuple[list[NDArray[np.float64]], list[str]]:
+def read_units(_recording: InputRecording, path: Path) -> tuple[list[NDArray[np.floating]], list[str]]:
     """Return the spike times (s) of every unit that has any, and the units' ids."""
     with _opened(path) as file:
         units = file.get("units")
@@ -49,7 +49,7 @@ def read_units(_recording: InputRecording, path: Path) -> tuple[list[NDArray[np.
     return [trains[number] for number in kept], [str(ids[number]) for number in kept]
 
 
-def read_position(recording: InputRecording, path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+def read_position(recording: InputRecording, path: Path) -> tuple[NDArray[np.floating], NDArray[np.floating], str]:
     """Return times (s), x and y ``(n, 2)`` and the unit of one SpatialSeries; a one-dimensional one has y = 0."""
     with _opened(path) as file:
         series = _choose(file, recording, path, ("SpatialSeries",), "position")
@@ -123,7 +123,7 @@ def _choose(file: h5py.File, recording: InputRecording, path: Path, types: tuple
     return next(iter(found.values()))
 
 
-def _times(series: h5py.Group, n: int) -> NDArray[np.float64]:
+def _times(series: h5py.Group, n: int) -> NDArray[np.floating]:
     if "timestamps" in series:
         return np.asarray(series["timestamps"], float)
     start = series["starting_time"]

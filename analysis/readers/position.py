@@ -23,8 +23,8 @@ class Position:
     As recorded, with repeated stamps still in.
     """
 
-    time: NDArray[np.float64]
-    xy: NDArray[np.float64]
+    time: NDArray[np.floating]
+    xy: NDArray[np.floating]
     unit: str
 
 
@@ -55,7 +55,7 @@ def read_position(recording: InputRecording) -> Position:
     return Position(time + sources.time_offset(recording), xy, unit)
 
 
-Samples = tuple[NDArray[np.float64], NDArray[np.float64], str]
+Samples = tuple[NDArray[np.floating], NDArray[np.floating], str]
 
 _END = b"<End settings>\n"
 _FIELD = re.compile(r"<(\w+) (\w+)>")
@@ -94,7 +94,7 @@ def _trodes(recording: InputRecording, path: Path) -> Samples:
     if not clockrate > 0:
         clockrate = sources.positive(recording, "clockrate", "clock rate in Hz")
     led = recording.parameters.get("led", 1)
-    if led not in (1, 2) or (led == 2 and not {"xloc2", "yloc2"} <= set(rows.dtype.names)):
+    if led not in (1, 2) or (led == 2 and not {"xloc2", "yloc2"} <= set(dtype.names or ())):
         raise PipelineError(f"{path.name} has no LED {led!r}.")
     suffix = "" if led == 1 else "2"
     xy = np.stack([rows["xloc" + suffix], rows["yloc" + suffix]], axis=1).astype(float)
@@ -123,12 +123,13 @@ def _csv(recording: InputRecording, path: Path) -> Samples:
             "y": ("y", "pos_y", "y_px", "y_cm"),
         }.items()
     }
-    if names["x"] is None or names["y"] is None or (names["time"] is None and names["frame"] is None):
+    x_name, y_name = names["x"], names["y"]
+    if x_name is None or y_name is None or (names["time"] is None and names["frame"] is None):
         raise PipelineError(f"{path.name} needs the columns time (or frame), x and y; it has {', '.join(table)}.")
-    x, y = (sources.table_numbers(path, names[axis], table[names[axis]]) for axis in "xy")
+    x, y = (sources.table_numbers(path, name, table[name]) for name in (x_name, y_name))
     if names["time"] is not None:
         time = sources.table_numbers(path, names["time"], table[names["time"]])
     else:
         frame = sources.table_numbers(path, "frame", table["frame"])
         time = (frame - frame[0]) / sources.positive(recording, "rate", "frame rate in Hz")
-    return time, np.stack([x, y], axis=1), "cm" if names["x"] == "x_cm" else ""
+    return time, np.stack([x, y], axis=1), "cm" if x_name == "x_cm" else ""

@@ -109,7 +109,7 @@ def load_npz(path: Path, wanted: tuple[str, ...], optional: tuple[str, ...] = ()
             return {name: archive[name] for name in (*wanted, *optional) if name in archive.files}
 
 
-def numbers(path: Path, name: str, values: NDArray) -> NDArray[np.float64]:
+def numbers(path: Path, name: str, values: NDArray) -> NDArray[np.floating]:
     """Return values as float64, or say that they are no numbers."""
     if values.dtype.kind not in "iufb":
         raise PipelineError(f"{name!r} in {path.name} should be numbers, not {values.dtype}.")
@@ -144,7 +144,7 @@ def read_table(path: Path) -> dict[str, list[str]]:
     return {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
 
 
-def table_numbers(path: Path, name: str, column: list[str]) -> NDArray[np.float64]:
+def table_numbers(path: Path, name: str, column: list[str]) -> NDArray[np.floating]:
     """Return a column as float64; empty cells are NaN."""
     values = np.full(len(column), np.nan)
     for row, cell in enumerate(column):

@@ -22,7 +22,7 @@ class Spikes:
     n-1), both ``(n_spikes,)`` in order of time; ``labels`` name the units as the file does.
     """
 
-    times: NDArray[np.float64]
+    times: NDArray[np.floating]
     units: NDArray[np.int64]
     labels: tuple[str, ...]
 
@@ -50,7 +50,7 @@ def read_spikes(recording: InputRecording) -> Spikes:
     return Spikes(times[order] + sources.time_offset(recording), units[order], tuple(labels))
 
 
-Trains = tuple[list[NDArray[np.float64]], list[str]]
+Trains = tuple[list[NDArray[np.floating]], list[str]]
 
 
 def _split(path: Path, times: NDArray, numbers: NDArray, labels: list[str] | None = None) -> Trains:

@@ -67,7 +67,7 @@ def _file(recording: InputRecording, path: Path) -> Video:
         width, height = stream.codec_context.width, stream.codec_context.height
         timeless = bool(set(container.format.name.split(",")) & _TIMELESS)
         count = stream.frames or None
-        duration = float(stream.duration * stream.time_base) if stream.duration else None
+        duration = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
         if duration is None and container.duration:
             duration = container.duration / 1e6
     rate = sources.positive(recording, "rate", "frame rate in Hz") if timeless else None
@@ -80,7 +80,7 @@ def _file(recording: InputRecording, path: Path) -> Video:
                 if rate is not None:
                     yield offset + number / rate, _grey(picture)
                     continue
-                if picture.pts is None:
+                if picture.pts is None or stream.time_base is None:
                     raise PipelineError(f"Frame {number + 1} of {path.name} has no time.")
                 time = float(picture.pts * stream.time_base)
                 first = time if first is None else first
@@ -131,8 +131,10 @@ def _decoded(container: av.container.InputContainer, stream: av.VideoStream, pat
 def _grey(picture: av.VideoFrame) -> Frame:
     if picture.format.name in _PLANAR:
         plane = picture.planes[0]
-        return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: picture.height, : picture.width]
-    return picture.to_ndarray(format="gray")
+        return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[
+            : picture.height, : picture.width
+        ]
+    return np.asarray(picture.to_ndarray(format="gray"), np.uint8)
 
 
 def _sought(container, stream, path: Path, n: int, duration: float) -> list[Frame]:  # noqa: ANN001 - PyAV objects
@@ -208,7 +210,8 @@ def _picture(path: Path, record: np.void) -> Frame | None:
         return None
     except OSError:
         raise PipelineError(f"A segment of the camera recording beside {path.name} is not on the disk.") from None
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    return None if picture is None else np.asarray(picture, np.uint8)
 
 
 def _epoch_ns(start: str) -> int:

@@ -40,8 +40,11 @@ class _Part:
         return chunk
 
     def __iter__(self) -> Iterator[bytes]:
-        while self.left > 0 and (chunk := self.read()):
-            yield chunk
+        try:
+            while self.left > 0 and (chunk := self.read()):
+                yield chunk
+        finally:
+            self.close()
 
     def close(self) -> None:
         self.stream.close()
@@ -56,11 +59,11 @@ class PartResponse(StreamingHttpResponse):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
-        while self._part.left > 0:
-            chunk = await loop.run_in_executor(None, self._part.read)
-            if not chunk:
-                return
-            yield chunk
+        try:
+            while self._part.left > 0 and (chunk := await loop.run_in_executor(None, self._part.read)):
+                yield chunk
+        finally:
+            self._part.close()
 
 
 def etag_of(file: DataFile) -> str:

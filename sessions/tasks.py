@@ -19,7 +19,7 @@ SWEEP_AFTER = timedelta(minutes=30)
 SWEEP_MOST = 100
 
 
-@shared_task(name="sessions.hash_file", queue="default")
+@shared_task(name="sessions.hash_file")
 def hash_file(file_id: str) -> None:
     """Compute and keep the hash of a data file."""
     file = DataFile.objects.select_related("root").filter(pk=file_id).first()

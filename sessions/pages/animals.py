@@ -61,7 +61,7 @@ def animal(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_animal(request: HttpRequest) -> HttpResponse:
     """Take an animal into a project."""
-    form = AnimalForm(request.POST or None, user=request.user)
+    form = AnimalForm(request.POST if request.method == "POST" else None, user=request.user)
     if request.method == "POST" and form.is_valid():
         added = carry_out(form, services.create_animal, by=request.user, **form.cleaned_data)
         if added is not None:
@@ -79,7 +79,7 @@ def change_animal(request: HttpRequest, pk: UUID) -> HttpResponse:
     row = selectors.one(selectors.animals(request.user), pk)
     require(request.user, "change", row)
     initial = {name: getattr(row, name) for name in AnimalForm.base_fields}
-    form = AnimalForm(request.POST or None, user=request.user, initial=initial)
+    form = AnimalForm(request.POST if request.method == "POST" else None, user=request.user, initial=initial)
     if request.method == "POST" and form.is_valid():
         changes = {name: form.cleaned_data[name] for name in form.changed_data}
         if carry_out(form, services.update_animal, by=request.user, animal=row, **changes) is not None:

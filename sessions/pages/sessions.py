@@ -88,9 +88,8 @@ def start_session(request: HttpRequest) -> HttpResponse:
     if not projects_for(request.user, "change").exists():
         return render(request, "sessions/start.html", {"may_add": False}, status=403)
     chosen = {name: request.GET[name] for name in ("rig", "task", "project") if request.GET.get(name)}
-    form = StartSessionForm(
-        request.POST or None, user=request.user, initial={**chosen, "animals": request.GET.getlist("animal")}
-    )
+    initial = {**chosen, "animals": request.GET.getlist("animal")}
+    form = StartSessionForm(request.POST if request.method == "POST" else None, user=request.user, initial=initial)
     if request.method == "POST" and form.is_valid():
         values = {**form.cleaned_data, "animals": list(form.cleaned_data["animals"])}
         started = carry_out(form, services.start_session, by=request.user, **values)
@@ -134,7 +133,7 @@ def register_files(request: HttpRequest, pk: UUID) -> HttpResponse:
     row = selectors.one(selectors.sessions(request.user), pk)
     require(request.user, "change", row)
     default_root()
-    form = RegisterForm(request.POST or None, initial={"root": DEFAULT})
+    form = RegisterForm(request.POST if request.method == "POST" else None, initial={"root": DEFAULT})
     if request.method == "POST" and form.is_valid():
         root = form.cleaned_data["root"].name
         files = [{"root": root, "path": path} for path in form.cleaned_data["paths"]]

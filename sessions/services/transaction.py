@@ -67,7 +67,8 @@ def _sentence(name: str, diagnosis: Any) -> tuple[str, str]:
         return f"This {noun} is still used and cannot be deleted.", "non_field"
     if columns:
         field = columns.split(",")[0].strip()
-        return f"There is already a {noun} with the {field} {values}.", field
+        article = "an" if noun[0] in "aeiou" else "a"
+        return f"There is already {article} {noun} with the {field} {values}.", field
     column = getattr(diagnosis, "column_name", None) or "non_field"
     return f"This contradicts what is there ({name or column}).", column
 

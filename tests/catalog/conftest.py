@@ -8,8 +8,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
+from django.db import connections
 from rest_framework.test import APIClient
 
 from sessions import services
@@ -24,6 +26,13 @@ PASSWORD = "a long enough pass phrase"
 @pytest.fixture(autouse=True)
 def fresh_throttle():
     cache.clear()
+
+
+@pytest.fixture
+async def connections_of_threads():
+    """Close the connections that an asynchronous test opened in the thread of its synchronous parts."""
+    yield
+    await sync_to_async(connections.close_all)()
 
 
 @pytest.fixture

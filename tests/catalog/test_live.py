@@ -14,14 +14,14 @@ from sessions import services
 from sessions.tokens import create_token
 from tests.catalog.conftest import NOON
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("connections_of_threads")]
 
 
 class Listener(ApplicationCommunicator):
     """A websocket to the real ASGI application of the web process."""
 
     def __init__(self, session: Any, key: str | None) -> None:
-        headers = [(b"authorization", f"Token {key}".encode())] if key else [(b"origin", b"http://testserver")]
+        headers = [(b"authorization", f"Token {key}".encode())] if key else [(b"origin", b"http://localhost")]
         path = f"/ws/sessions/{session.pk}/"
         scope = {"type": "websocket", "path": path, "headers": headers, "query_string": b"", "subprotocols": []}
         super().__init__(application, scope)

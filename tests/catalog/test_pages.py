@@ -30,7 +30,7 @@ def test_lists_filter_and_say_what_to_do_when_empty(lab, browser, recording):
     outsider = Client()
     outsider.force_login(lab.outsider)
     assert b"Ask the manager of a project" in outsider.get("/animals/").content
-    assert b"R214" not in outsider.get("/search/?q=R214").content
+    assert b"Nothing found" in outsider.get("/search/?q=R214").content
     found = browser.get("/search/?q=R214+odour").content
     assert str(lab.session.pk).encode() in found
 

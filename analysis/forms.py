@@ -61,7 +61,7 @@ def parameter_fields(pipeline: Pipeline, values: Mapping[str, Any] | None = None
     for name, stated in properties.items():
         described = _resolved(stated, schema.get("$defs", {}))
         unit = described.get("unit", "")
-        if unit in properties:
+        if unit in properties and unit != name:
             # The unit is chosen by another parameter.
             unit = f"in {_label(unit, properties[unit])}".lower()
         default = described.get("default")
@@ -83,6 +83,31 @@ def parameter_fields(pipeline: Pipeline, values: Mapping[str, Any] | None = None
             )
         )
     return fields
+
+
+def parameter_table(pipeline: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return label, value and unit of a job's parameters in the pipeline's order; also of one that is gone by now."""
+    from analysis.pipelines import registry
+
+    known = registry.all_pipelines().get(pipeline)
+    fields = parameter_fields(known) if known else []
+    rows = [
+        {"label": described.label, "value": parameters[described.name], "unit": _chosen(described.unit, parameters)}
+        for described in fields
+        if described.name in parameters
+    ]
+    named = {described.name for described in fields}
+    rest = [
+        {"label": name.replace("_", " "), "value": value, "unit": ""}
+        for name, value in parameters.items()
+        if name not in named
+    ]
+    return [*rows, *rest]
+
+
+def _chosen(unit: str, parameters: Mapping[str, Any]) -> str:
+    """Return a unit, or the value of the parameter that chooses it."""
+    return str(parameters.get(unit.removeprefix("in ").replace(" ", "_"), "")) if unit.startswith("in ") else unit
 
 
 def posted_parameters(pipeline: Pipeline, posted: QueryDict) -> dict[str, Any]:

@@ -73,7 +73,8 @@ def trouble(of: Job) -> str:
     if of.state == JobState.RUNNING and of.heartbeat:
         silent = timezone.now() - of.heartbeat
         if silent.total_seconds() > settings.LAB_JOB_STALE:
-            return f"Its worker {of.worker} has not been heard of for {in_words(silent)}; the job will be given to another."
+            ago = in_words(silent)
+            return f"Its worker {of.worker} has not been heard of for {ago}; the job will be given to another."
     elif of.state == JobState.QUEUED and not works(of.queue):
         seen = last_seen(of.queue)
         if seen is None:
@@ -97,7 +98,7 @@ def in_words(span: timedelta) -> str:
 
 
 def time_left(of: Job) -> timedelta | None:
-    """Return how long a running job will still take if it goes on as until now; ``None`` when it is too early to say."""
+    """Return how long a running job will still take if it goes on so; ``None`` when it is too early to say."""
     if of.state != JobState.RUNNING or of.started is None or not LEAST_PROGRESS < of.progress < 1:
         return None
     return (timezone.now() - of.started) * (1 - of.progress) / of.progress
@@ -113,6 +114,12 @@ def took(of: Job) -> timedelta | None:
 def ahead(of: Job) -> int:
     """Return how many jobs of the queue were there before a queued one."""
     return Job.objects.filter(queue=of.queue, state=JobState.QUEUED, created__lt=of.created).count()
+
+
+def metrics(of: Result) -> dict[str, dict[str, Any]]:
+    """Return a result's numbers in the order in which the pipeline gave them."""
+    ordered = sorted(of.metrics.items(), key=lambda item: item[1].get("order", 0))
+    return {name: {key: value for key, value in metric.items() if key != "order"} for name, metric in ordered}
 
 
 @dataclass(frozen=True)
@@ -132,10 +139,10 @@ def agreement(of: Result) -> list[Agreement]:
     original = of.job.reproduces
     if original is None:
         return []
-    names = list(dict.fromkeys([*original.metrics, *of.metrics]))
+    before, after = metrics(original), metrics(of)
     rows = []
-    for name in names:
-        then, now = original.metrics.get(name, {}), of.metrics.get(name, {})
+    for name in dict.fromkeys([*before, *after]):
+        then, now = before.get(name, {}), after.get(name, {})
         known = now or then
         same = bool(then) and bool(now) and _same(then.get("value"), now.get("value"))
         label = known.get("label") or name

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from csp.constants import SELF, UNSAFE_INLINE
+from csp.decorators import csp_update
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -23,6 +25,10 @@ from sessions.errors import Invalid
 from sessions.permissions import can
 
 JOBS_ON_A_PAGE = 50
+
+# Bokeh writes its figures' styles into their shadow roots as it draws, and knows no nonce; scripts stay strict, and so
+# do the styles of every page without figures.
+with_figures = csp_update({"style-src": [SELF, UNSAFE_INLINE]})
 
 
 @login_required
@@ -96,6 +102,7 @@ def _queue(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_GET
+@with_figures
 def job_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
     """A job: how it goes or went, and its result."""
     job = selectors.job(request.user, job_id)
@@ -126,6 +133,7 @@ def _job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
         "trouble": selectors.trouble(job),
         "may_change": can(request.user, "change", job),
         "inputs": [row.recording for row in job.inputs.all()],
+        "parameters": forms.parameter_table(job.pipeline, job.parameters),
     }
 
 
@@ -146,6 +154,7 @@ def job_again(request: HttpRequest, job_id: UUID) -> HttpResponse:
 
 @login_required
 @require_GET
+@with_figures
 def result_page(request: HttpRequest, result_id: UUID) -> HttpResponse:
     """A result: numbers, figures, files, and where it comes from."""
     result = selectors.result(request.user, result_id)
@@ -154,12 +163,13 @@ def result_page(request: HttpRequest, result_id: UUID) -> HttpResponse:
 
 
 def _result_context(result: Result) -> dict[str, Any]:
-    metrics = [{"name": name, **metric} for name, metric in result.metrics.items()]
+    metrics = [{"name": name, **metric} for name, metric in selectors.metrics(result).items()]
     inputs = [row.recording for row in result.job.inputs.select_related("recording__session")]
     headline = [metric for metric in metrics if metric.get("headline")]
     return {
         "result": result,
         "inputs": inputs,
+        "parameters": forms.parameter_table(result.job.pipeline, result.job.parameters),
         "simulated_input": any(recording.simulated for recording in inputs),
         "compute_time": timedelta(seconds=result.provenance.get("compute_seconds", 0)),
         "headline": headline or metrics[:5],

@@ -9,6 +9,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
+from analysis import selectors
 from analysis.jobs.models import Artifact, Job, JobState, Result
 from analysis.services import LARGEST_SEED
 from sessions.api.fields import ObjectField, StrictFields
@@ -135,7 +136,7 @@ class ResultSerializer(serializers.ModelSerializer):
     @extend_schema_field(OpenApiTypes.OBJECT)
     def get_metrics(self, result: Result) -> dict[str, Any]:
         """Return the numbers."""
-        return result.metrics
+        return selectors.metrics(result)
 
     @extend_schema_field(OpenApiTypes.OBJECT)
     def get_provenance(self, result: Result) -> dict[str, Any]:

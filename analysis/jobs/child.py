@@ -1,9 +1,9 @@
 """The process that computes: ``python -m analysis.jobs.child FOLDER``. It knows no Django, no Postgres and no Redis.
 
-``FOLDER/job.json`` says what to compute. Lines of JSON on the standard output tell the worker how it goes; whatever the
-computation prints goes to the standard error, and so to the job's log. It ends with ``FOLDER/output.json``, written last
-and moved into place, or with ``FOLDER/failure.json``. When the worker dies its end of the standard input closes, and the
-whole process group goes with it.
+``FOLDER/job.json`` says what to compute. Lines of JSON on the standard output tell the worker how it goes; whatever
+the computation prints goes to the standard error, and so to the job's log. It ends with ``FOLDER/output.json``, written
+last and moved into place, or with ``FOLDER/failure.json``. When the worker dies its end of the standard input closes,
+and the whole process group goes with it.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def store(output: Output, folder: Path, made: Path, log: Callable[[str], None]) -> dict[str, Any]:
-    """Write the figures and return the manifest: metrics, figures, artifacts and derived recordings with their hashes."""
+    """Write the figures; return the manifest: metrics, figures, artifacts, derived recordings, with their hashes."""
     figures = []
     (folder / "figures").mkdir(exist_ok=True)
     for number, figure in enumerate(output.figures, start=1):
@@ -143,8 +143,10 @@ def store(output: Output, folder: Path, made: Path, log: Callable[[str], None]) 
                 "label": metric.label,
                 "definition": metric.definition,
                 "headline": metric.headline,
+                # Postgres keeps no order of an object's names.
+                "order": order,
             }
-            for name, metric in output.metrics.items()
+            for order, (name, metric) in enumerate(output.metrics.items())
         },
         "figures": figures,
         "artifacts": [described(file_below(made, name), name) for name in output.artifacts],

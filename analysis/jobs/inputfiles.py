@@ -13,9 +13,7 @@ from analysis.pipelines.base import PipelineError
 SAME_TIME_SECONDS = 0.01
 
 
-def check_and_hash(
-    recordings: Sequence[dict[str, Any]], progress: Callable[[float, str], None] = lambda fraction, message: None
-) -> dict[str, str]:
+def check_and_hash(recordings: Sequence[dict[str, Any]], progress: Callable[[float, str], None]) -> dict[str, str]:
     """Check every file of the inputs and return ``{file id: SHA-256}`` of those that were read for it.
 
     A file is read when it has no hash yet, or when its modification time changed although its size did not. Raises

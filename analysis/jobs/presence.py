@@ -31,7 +31,7 @@ def worker_name() -> str:
 
 
 def threads_per_job() -> int:
-    """Return how many threads one computation may use: the cores, shared by the jobs that this worker runs at a time."""
+    """Return how many threads one computation may use: the cores, shared by the jobs that run here at a time."""
     if settings.LAB_JOB_THREADS > 0:
         return settings.LAB_JOB_THREADS
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

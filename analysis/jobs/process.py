@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from django.conf import settings
 
@@ -40,9 +40,10 @@ class Child:
             env=self._environment(threads),
             start_new_session=True,
         )
+        readers = ((self._read_messages, self._process.stdout), (self._read_prints, self._process.stderr))
         self._readers = [
-            threading.Thread(target=self._read_messages, name="messages of a job", daemon=True),
-            threading.Thread(target=self._read_prints, name="prints of a job", daemon=True),
+            threading.Thread(target=read, args=(stream,), name="words of a job", daemon=True)
+            for read, stream in readers
         ]
         for reader in self._readers:
             reader.start()
@@ -90,18 +91,16 @@ class Child:
             # Nothing is left of the group.
             return
 
-    def _read_messages(self) -> None:
-        assert self._process.stdout is not None
-        for line in iter(lambda: self._process.stdout.readline(MESSAGE_CHARACTERS), b""):  # type: ignore[union-attr]
+    def _read_messages(self, stream: IO[bytes]) -> None:
+        for line in iter(lambda: stream.readline(MESSAGE_CHARACTERS), b""):
             try:
                 message = json.loads(line)
             except ValueError:
                 message = {"log": line.decode(errors="replace")}
             self._hear(message if isinstance(message, dict) else {"log": str(message)})
 
-    def _read_prints(self) -> None:
-        assert self._process.stderr is not None
-        for line in iter(lambda: self._process.stderr.readline(MESSAGE_CHARACTERS), b""):  # type: ignore[union-attr]
+    def _read_prints(self, stream: IO[bytes]) -> None:
+        for line in iter(lambda: stream.readline(MESSAGE_CHARACTERS), b""):
             self._hear({"log": line.decode(errors="replace")})
 
 

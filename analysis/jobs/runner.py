@@ -27,7 +27,7 @@ FULL_DISK = "The disk for results is full; free some space and run the job again
 logger = logging.getLogger(__name__)
 
 
-class Failed(Exception):
+class FailedError(Exception):
     """The job failed; the text is the sentence that a person reads, ``trace`` goes to the log."""
 
     def __init__(self, sentence: str, trace: str = "") -> None:
@@ -35,7 +35,7 @@ class Failed(Exception):
         self.trace = trace
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """The computation was ended from outside: a cancel, a lost claim, a worker that leaves."""
 
 
@@ -72,9 +72,9 @@ class Attempt:
         """Compute, and return what writes the end of the attempt when it is given the rest of the log."""
         try:
             self.compute()
-        except Stopped:
+        except StoppedError:
             return self._stopped()
-        except Failed as failure:
+        except FailedError as failure:
             self.lease.log(failure.trace)
             return partial(self._fail, str(failure))
         except Exception as error:
@@ -98,7 +98,7 @@ class Attempt:
         logger.warning("Job %s is no longer this worker's; what it computed is dropped", self.held.job_id)
 
     def compute(self) -> None:
-        """Run the child to its end; ``output.json`` is then in the folder. Raises ``Failed`` or ``Stopped``."""
+        """Run the child to its end; ``output.json`` is then there. Raises ``FailedError`` or ``StoppedError``."""
         self._check_pipeline()
         recordings = inputs_of(self.job)
         self.inputs = [describe(recording) for recording in recordings]
@@ -114,7 +114,8 @@ class Attempt:
             (self.folder / "job.json").write_text(json.dumps(spec))
             child = Child(self.folder, presence.threads_per_job(), self._hear)
         except OSError as error:
-            raise Failed(full_disk(error) or f"The job could not be started: {error}.") from error
+            told = full_disk(error) or f"The job could not be started: {error}."
+            raise FailedError(told) from error
         try:
             status = self._wait(child)
         finally:
@@ -127,9 +128,9 @@ class Attempt:
         try:
             pipeline = registry.get(self.job.pipeline)
         except LookupError as error:
-            raise Failed(f"This worker does not know the pipeline {self.job.pipeline}.") from error
+            raise FailedError(f"This worker does not know the pipeline {self.job.pipeline}.") from error
         if pipeline.version != self.job.version:
-            raise Failed(
+            raise FailedError(
                 f"The job was queued for {self.job.pipeline} {self.job.version}, and the worker now has"
                 f" {pipeline.version}: queue it again."
             )
@@ -141,7 +142,7 @@ class Attempt:
                 return status
             if self.lease.ended.is_set() or presence.leaving.is_set():
                 child.end()
-                raise Stopped
+                raise StoppedError
 
     def _judge(self, status: int) -> None:
         output, failure = self.folder / "output.json", self.folder / "failure.json"
@@ -149,8 +150,8 @@ class Attempt:
             return
         if failure.exists():
             told = json.loads(failure.read_text())
-            raise Failed(told["error"], told["trace"])
-        raise Failed(ending(status))
+            raise FailedError(told["error"], told["trace"])
+        raise FailedError(ending(status))
 
     def _hear(self, message: dict[str, Any]) -> None:
         if "progress" in message:

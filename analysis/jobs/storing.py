@@ -64,19 +64,23 @@ def store(held: Claim, work: Path, manifest: dict[str, Any], provenance: dict[st
     nothing is left.
     """
     folder = result_folder(held)
-    source = list(
-        Recording.objects.filter(pk__in=Job.objects.get(pk=held.job_id).inputs.values("recording_id")).select_related(
-            "session__project"
-        )
-    )
-    first = str(Job.objects.get(pk=held.job_id).inputs.values_list("recording_id", flat=True)[0])
-    derived = Path(DERIVED) / first / str(held.job_id) / str(held.attempt)
+    job = Job.objects.get(pk=held.job_id)
+    first = job.inputs.select_related("recording__session__project")[0]
+    derived = Path(DERIVED) / str(first.recording_id) / str(held.job_id) / str(held.attempt)
     derived_root = Path(settings.LAB_DATA_ROOT)
     try:
         if manifest["recordings"]:
             _place_derived(work / "made", manifest, derived_root / derived)
         _place_result(work, manifest, folder)
-        stored = persist(lambda: _write(held, manifest, provenance, log, source, first, derived, folder))
+        recordings = [(made, first.recording, derived) for made in manifest["recordings"]]
+        values = {
+            "summary": manifest["summary"],
+            "metrics": manifest["metrics"],
+            "figures": manifest["figures"],
+            "provenance": provenance,
+            "folder": str(folder.relative_to(settings.LAB_RESULTS)),
+        }
+        stored = persist(lambda: _write(held, values, manifest["artifacts"], recordings, log))
     except (OperationalError, InterfaceError):
         # Whether it was committed cannot be known, so the files stay; a next attempt removes them.
         raise
@@ -145,31 +149,15 @@ def _sync(path: Path) -> None:
 
 
 def _write(
-    held: Claim,
-    manifest: dict[str, Any],
-    provenance: dict[str, Any],
-    log: str,
-    source: list[Recording],
-    first: str,
-    derived: Path,
-    folder: Path,
+    held: Claim, values: dict[str, Any], artifacts: list[dict[str, Any]], recordings: list[Any], log: str
 ) -> bool:
     try:
         with transaction.atomic():
             if not transitions.succeed(held, log=log):
                 raise ClaimLostError  # noqa: TRY301
-            result = Result.objects.create(
-                job_id=held.job_id,
-                attempt=held.attempt,
-                summary=manifest["summary"],
-                metrics=manifest["metrics"],
-                figures=manifest["figures"],
-                provenance=provenance,
-                folder=str(folder.relative_to(settings.LAB_RESULTS)),
-            )
-            Artifact.objects.bulk_create(Artifact(result=result, **artifact) for artifact in manifest["artifacts"])
-            of = next(recording for recording in source if str(recording.pk) == first)
-            result.derived.set([_register(made, of, derived) for made in manifest["recordings"]])
+            result = Result.objects.create(job_id=held.job_id, attempt=held.attempt, **values)
+            Artifact.objects.bulk_create(Artifact(result=result, **artifact) for artifact in artifacts)
+            result.derived.set([_register(*recording) for recording in recordings])
     except ClaimLostError:
         # A connection that broke after the commit makes the same attempt come here twice.
         return Job.objects.filter(

@@ -1,4 +1,4 @@
-"""What a computation ran on: Python, every package version, processor, memory. No Django: it runs in the child process."""
+"""What a computation ran on: Python, package versions, processor, memory. No Django: it runs in the child process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DISTRIBUTION = re.compile(r"^(?P<name>.+?)-(?P<version>[^-]+)\.(?:dist|egg)-inf
 
 
 def surroundings() -> dict[str, Any]:
-    """Return Python, platform, processor, memory in bytes, threads, and ``{package: version}`` of all that is installed."""
+    """Return Python, platform, processor, memory in bytes, threads, and ``{package: version}`` of all installed."""
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
@@ -40,7 +40,7 @@ def packages() -> dict[str, str]:
     found: dict[str, str] = {}
     for entry in sys.path:
         try:
-            names = os.listdir(entry or ".")
+            names = [path.name for path in Path(entry or ".").iterdir()]
         except OSError:
             continue
         for name in names:

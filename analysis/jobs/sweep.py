@@ -1,4 +1,4 @@
-"""Looking after all jobs, from a process that computes none: lost workers' jobs, and queued ones that nobody was told of."""
+"""Looking after all jobs, from a process that computes none: lost workers' jobs, and those nobody was told of."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.conf import settings
 
 from analysis.jobs import transitions, wake
 
-# After the sweep could not look for a while (a restart, Postgres away), workers get this many heartbeats to speak first.
+# After the sweep could not look for a while (a restart, Postgres away), workers get so many heartbeats to speak first.
 GRACE_HEARTBEATS = 3
 
 logger = logging.getLogger(__name__)

@@ -22,8 +22,8 @@ LOG_CHARACTERS = 60_000
 MESSAGE_CHARACTERS = 500
 
 LOST = (
-    "The worker {worker} was lost while it computed ({lost} times in all): it was stopped hard, its machine went away, or"
-    " it ran out of memory. Look at the workers' logs, then queue the job again."
+    "The worker {worker} was lost while it computed ({lost} times in all): it was stopped hard, its machine went away,"
+    " or it ran out of memory. Look at the workers' logs, then queue the job again."
 )
 
 
@@ -64,7 +64,7 @@ def claim(*, job_id: UUID | str, worker: str) -> Claim | None:
 
 
 def beat(held: Claim, *, progress: float | None = None, message: str | None = None, log: str = "") -> bool | None:
-    """Say that the job lives and how it goes. Returns whether it shall be cancelled, or ``None`` when the claim is lost."""
+    """Say that the job lives and how it goes. Returns whether to cancel it, or ``None`` when the claim is lost."""
     values: dict[str, Any] = {"heartbeat": Now()}
     if progress is not None:
         values["progress"] = min(1.0, max(0.0, progress))

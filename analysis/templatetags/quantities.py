@@ -14,6 +14,7 @@ from analysis.selectors import in_words
 register = template.Library()
 
 LOG_LINES = 40
+NOTHING = "\N{EN DASH}"
 
 # Shape, class and word: colour never stands alone.
 STATES = {
@@ -29,13 +30,13 @@ STATES = {
 def number(value: Any) -> str:
     """Write a number with three significant digits, whole numbers in full with separators, nothing as a dash."""
     if value is None:
-        return "–"
+        return NOTHING
     if isinstance(value, bool | str):
         return str(value)
     if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) < 1e9):  # noqa: PLR2004
         return f"{int(value):,}"
     if not math.isfinite(value):
-        return "–"
+        return NOTHING
     size = abs(value)
     if size >= 1000:  # noqa: PLR2004
         return f"{value:,.0f}"
@@ -53,7 +54,7 @@ def quantity(metric: dict[str, Any]) -> str:
     """Write a metric's value with its unit; a unit that only repeats the label is left out."""
     text = number(metric.get("value"))
     unit = metric.get("unit") or ""
-    if not unit or text == "–" or unit in (metric.get("label") or "").split():
+    if not unit or text == NOTHING or (unit.isalpha() and unit in (metric.get("label") or "").split()):
         return text
     return f"{text} {unit}"
 
@@ -89,16 +90,10 @@ def last_lines(log: str) -> str:
 
 
 @register.filter
-def words(name: str) -> str:
-    """Write a name of code as words."""
-    return name.replace("_", " ")
-
-
-@register.filter
 def parameter(value: Any) -> str:
     """Write a parameter's value in full: parameters are not rounded."""
     if value is None or value == "":
-        return "–"
+        return NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):

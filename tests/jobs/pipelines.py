@@ -50,7 +50,7 @@ class Mean(Pipeline):
     parameters = MeanParameters
 
     def run(self, run: Run) -> Output:
-        values = np.load(run.recordings[0].files[0].path)["lfp"].astype(float)
+        values = np.load(run.recordings[0].files[0].path)["lfp"].astype(float).ravel()
         run.progress(0.5, "averaging")
         run.log(f"{values.size} samples")
         print("printed by the pipeline")  # noqa: T201

@@ -15,6 +15,7 @@ from analysis.jobs import transitions, wake
 from analysis.jobs.models import Job, JobState, Result, Worker
 from analysis.jobs.storing import store
 from analysis.jobs.sweep import Sweep
+from analysis.selectors import metrics
 from analysis.services import cancel, reproduce, run_again, submit
 from tests.jobs.conftest import alive, ended, hand_over, pid_at, until
 
@@ -34,7 +35,7 @@ def test_a_job_runs_to_a_result_with_everything_that_is_needed_to_repeat_it(lab,
     assert "1000 samples" in job.log
     assert "printed by the pipeline" in job.log
     result = job.result
-    assert result.metrics["mean"] == {
+    assert metrics(result)["mean"] == {
         "value": 1.0, "unit": "mV", "label": "mean value", "definition": "of all samples", "headline": True,
     }  # fmt: skip
     folder = settings.LAB_RESULTS / result.folder
@@ -74,17 +75,18 @@ def test_the_same_request_again_is_the_same_job_and_anew_is_another_that_agrees(
     assert again.result.metrics == first.result.metrics
 
 
-@pytest.mark.parametrize(
-    ("how", "sentence", "logged"),
-    [
-        ("sentence", "The recording has 3 units; decoding needs at least 5.", ""),
-        ("exception", "ValueError: bin 7 is empty", "Traceback"),
-        ("memory", "ran out of memory", ""),
-        ("segfault", "crashed inside compiled code (SIGSEGV)", ""),
-        ("disk", "The disk for results is full", ""),
-    ],
-)
-def test_a_failure_is_told_in_a_sentence(lab, worker, gate, how, sentence, logged):
+FAILURES = {
+    "sentence": ("The recording has 3 units; decoding needs at least 5.", ""),
+    "exception": ("ValueError: bin 7 is empty", "Traceback"),
+    "memory": ("ran out of memory", ""),
+    "segfault": ("crashed inside compiled code (SIGSEGV)", ""),
+    "disk": ("The disk for results is full", ""),
+}
+
+
+@pytest.mark.parametrize("how", FAILURES)
+def test_a_failure_is_told_in_a_sentence(lab, worker, gate, how):
+    sentence, logged = FAILURES[how]
     job = queue_gate(lab, gate, wait=False, fail=how)
     ended(job)
     assert job.state == JobState.FAILED
@@ -92,8 +94,7 @@ def test_a_failure_is_told_in_a_sentence(lab, worker, gate, how, sentence, logge
     assert logged in job.log
     assert not Result.objects.exists()
     until(lambda: not list((settings.LAB_RESULTS / ".work").glob(f"{job.pk}-*")))
-    again = run_again(user=lab.experimenter, job=job)
-    assert again.created
+    assert run_again(user=lab.experimenter, job=job).created
 
 
 def test_a_changed_input_file_fails_with_its_name(lab, worker):

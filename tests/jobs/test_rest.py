@@ -48,7 +48,8 @@ def test_the_contract_from_request_to_files(lab, worker):
     assert reply.status_code == 201
     job = reply.json()
     expected = {
-        "id", "pipeline", "state", "progress", "message", "attempt", "error", "result", "created", "started", "finished",
+        "id", "pipeline", "state", "progress", "message", "attempt", "error", "result", "created", "started",
+        "finished",
     }  # fmt: skip
     assert expected <= set(job)
     assert (job["state"], job["progress"], job["result"]) == ("queued", 0.0, None)
@@ -92,7 +93,7 @@ def test_the_contract_from_request_to_files(lab, worker):
     [
         ({"pipeline": "decode.everything"}, "pipeline", "There is no pipeline 'decode.everything'"),
         ({"recordings": []}, "recordings", "at least 1"),
-        ({"recordings": ["rat"]}, "recordings.0", "UUID"),
+        ({"recordings": ["rat"]}, "recordings[0]", "UUID"),
         ({"recordings": [UNKNOWN]}, "recordings", "There is no recording"),
         ({"parameters": {"window": 0}}, "parameters.window", "greater than 0"),
         ({"parameters": {"window": "wide"}}, "parameters.window", "valid number"),

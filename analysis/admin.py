@@ -1,0 +1,64 @@
+"""Jobs and results in the admin: to look at; they change only by what the services do."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin, TabularInline
+
+from analysis.jobs.models import Artifact, Job, JobInput, Result, Worker
+
+
+class ReadOnly:
+    """Rows that nobody writes by hand."""
+
+    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:  # noqa: ARG002
+        """Nothing is added here."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """Nothing is changed here."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """Nothing is deleted here: a result is the record of a computation."""
+        return False
+
+
+class JobInputInline(ReadOnly, TabularInline):
+    model = JobInput
+    extra = 0
+
+
+class ArtifactInline(ReadOnly, TabularInline):
+    model = Artifact
+    extra = 0
+
+
+@admin.register(Job)
+class JobAdmin(ReadOnly, ModelAdmin):
+    list_display = ("pipeline", "project", "state", "attempt", "worker", "user", "created", "finished")
+    list_filter = ("state", "pipeline", "project")
+    search_fields = ("pipeline", "worker", "error")
+    date_hierarchy = "created"
+    inlines: ClassVar = [JobInputInline]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
+        """Leave the long texts out of the list."""
+        return super().get_queryset(request).select_related("project", "user")
+
+
+@admin.register(Result)
+class ResultAdmin(ReadOnly, ModelAdmin):
+    list_display = ("job", "summary", "created")
+    list_select_related = ("job",)
+    search_fields = ("job__pipeline", "summary")
+    inlines: ClassVar = [ArtifactInline]
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadOnly, ModelAdmin):
+    list_display = ("name", "queues", "slots", "started", "seen", "stopped")

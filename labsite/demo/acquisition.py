@@ -86,19 +86,19 @@ class Instruments:
         return added
 
     def _record(self, row: CameraRecording) -> list[Recording]:
-        box = BOX_OF_RIG[row.session.rig.name]
-        start = row.recording.start or row.started
-        seconds = (row.stopped - start).total_seconds()
+        box = _box_of(row.session)
+        start, stop = row.recording.start or row.started, row.stopped or row.started
+        seconds = (stop - start).total_seconds()
         if seconds < SHORTEST_SECONDS:
             return []
         world = self.world(box)
         root = Path(settings.LAB_DATA_ROOT)
         below = f"demo/recorded/{row.pk}"
-        first, last = start.timestamp(), row.stopped.timestamp()
+        first, last = start.timestamp(), stop.timestamp()
         write_position_npz(world, root / below / "true-position.npz", start=first, stop=last)
         write_units_npz(world, root / below / "units.npz", start=first, stop=last)
         # The units last: they are the mark that all of it is there.
-        wanted = (
+        wanted: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
             (POSITION, "position", "true-position.npz", {"rate": POSITION_HZ, "unit": "cm"}),
             (UNITS, "units", "units.npz", {}),
         )
@@ -134,7 +134,7 @@ class Instruments:
     def _report(self, session: Session, now: float) -> int:
         began = session.start.timestamp()
         last = self._told.get(session.pk, began)
-        world = self.world(BOX_OF_RIG[session.rig.name])
+        world = self.world(_box_of(session))
         events = list(odour_events(world, since=began, start=last, stop=now))
         added = 0
         for some in _batches(events, MOST_AT_ONCE):
@@ -198,6 +198,12 @@ class Instruments:
             return None
         self._kept = session.pk
         return session
+
+
+def _box_of(session: Session) -> Box:
+    """Return the box of a session that was chosen for being on the rig of one."""
+    assert session.rig is not None  # noqa: S101 - the queries ask for the rig's name
+    return BOX_OF_RIG[session.rig.name]
 
 
 def _of(session: Any, start: Any) -> QuerySet[Recording]:

@@ -122,7 +122,7 @@ def _project(name: str, description: str) -> Project:
 
 
 def _tasks() -> dict[str, Task]:
-    wanted = {
+    wanted: dict[str, tuple[str, dict[str, Any]]] = {
         TRACK_TASK: ("Run from end to end for water at both ends.", {"track_cm": 120, "reward_ul": 30}),
         FIELD_TASK: ("Explore freely for scattered crumbs.", {"minutes": 10}),
         ODOUR_TASK: (

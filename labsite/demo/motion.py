@@ -267,7 +267,7 @@ def _finished(arena: Arena, xy: Floats, facing: Floats | None, trials: tuple[Tri
     x0, y0, x1, y1 = arena.bounds
     xy = np.clip(xy, (x0 + 3, y0 + 3), (x1 - 3, y1 - 3))
     coarse = np.arange(steps + 1) * STEP_SECONDS
-    fine = np.arange(round(arena.loop_seconds / PATH_SECONDS) + 1) * PATH_SECONDS
+    fine: Floats = PATH_SECONDS * np.arange(round(arena.loop_seconds / PATH_SECONDS) + 1, dtype=float)
     closed = np.vstack([xy, xy[:1]])
     path = CubicSpline(coarse, closed, axis=0)(fine)
     path[-1] = path[0]

@@ -55,7 +55,7 @@ def odour_events(world: World, *, since: float, start: float, stop: float) -> It
 def _of_trial(trial: Trial, number: int, sequence: int) -> list[tuple[float, str, dict[str, Any]]]:
     odour = {"odour": trial.odour, "position": trial.position, "in_sequence": trial.in_sequence}
     held = round(trial.held, 3)
-    told = [
+    told: list[tuple[float, str, dict[str, Any]]] = [
         (trial.poke_in, "poke_in", {"port": "odour"}),
         (trial.poke_in + ODOUR_DELAY_SECONDS, "odour", {**odour, "sequence": sequence}),
         (trial.poke_out, "poke_out", {"port": "odour", "held_s": held}),

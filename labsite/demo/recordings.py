@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def _trains(spikes: Spikes, n_units: int) -> list[tuple[int, np.ndarray]]:
     return [(unit, spikes.time[spikes.unit == unit]) for unit in range(n_units)]
 
 
-def _whole(path: Path, **arrays: np.ndarray) -> None:
+def _whole(path: Path, **arrays: Any) -> None:
     """Write an archive that is under its name only when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -183,7 +184,7 @@ def open_world(folder: Path, arena: Arena) -> World:
             shape=arena.shape,
             body_cm=arena.body_cm,
             **_trial_arrays(path.trials),
-            **{f"ensemble_{item.name}": getattr(ensemble, item.name) for item in fields(Ensemble)},
+            **_ensemble_arrays(ensemble),
         )
     part.replace(file)
     return World(arena, file, path, ensemble)
@@ -206,7 +207,7 @@ def _made_of(arena: Arena) -> str:
     return f"{MODEL_VERSION} {sorted(asdict(arena).items())}"
 
 
-def _trial_arrays(trials: tuple[Trial, ...]) -> dict[str, NDArray]:
+def _trial_arrays(trials: tuple[Trial, ...]) -> dict[str, Any]:
     return {
         "trial_counts": np.array([(t.sequence, t.position) for t in trials], int).reshape(-1, 2),
         "trial_odours": np.array([t.odour for t in trials], "U1"),
@@ -214,6 +215,10 @@ def _trial_arrays(trials: tuple[Trial, ...]) -> dict[str, NDArray]:
             [(t.poke_in, t.poke_out, np.nan if t.reward is None else t.reward) for t in trials], float
         ).reshape(-1, 3),
     }
+
+
+def _ensemble_arrays(ensemble: Ensemble) -> dict[str, Any]:
+    return {f"ensemble_{item.name}": getattr(ensemble, item.name) for item in fields(Ensemble)}
 
 
 def _from_file(arena: Arena, file: Path, data: np.lib.npyio.NpzFile) -> World:

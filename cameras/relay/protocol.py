@@ -23,6 +23,8 @@ EXTENSION = "labsite.frames"
 # What a viewer says is an ack or a small question.
 _LONGEST_FROM_VIEWER = 4096
 _ACK = b"ack"
+# Messages that may wait for the application before the connection is not read any more.
+_MESSAGES_AHEAD = 4
 
 
 def encoded_binary(payload: bytes) -> bytes:
@@ -72,6 +74,15 @@ class FrameWebSocketProtocol(WebSocketsSansIOProtocol):
     def unsent(self) -> int:
         """Bytes that the viewer's link has not taken yet."""
         return 0 if self.disconnected else self.transport.get_write_buffer_size()
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand a message to the application; stop reading when it has several to do, not after each one."""
+        paused, self.read_paused = self.read_paused, True
+        super().send_receive_event_to_app()
+        self.read_paused = paused
+        if not paused and self.queue.qsize() >= _MESSAGES_AHEAD:
+            self.read_paused = True
+            self.transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
         if self._on_ack is None:

@@ -246,6 +246,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {
+        "JobStateEnum": "analysis.jobs.models.JobState",
+        "CameraRecordingStateEnum": "cameras.models.RecordingState",
+    },
 }
 
 CONTENT_SECURITY_POLICY = {

@@ -14,6 +14,7 @@ from sessions.models import Rig
 from sessions.permissions import visible
 
 
+@extend_schema_field(OpenApiTypes.STR)
 class RigField(serializers.RelatedField):
     """A rig by its id or its name, among those that the user may see."""
 

@@ -127,3 +127,10 @@ def test_no_page_has_inline_scripts_or_styles(lab, browser, recording):
         text = reply.content.decode()
         assert not re.search(r"<script(?![^>]*\bsrc=)|\sstyle=|<style|\son\w+=", text), page
         assert "unsafe" not in reply["Content-Security-Policy"]
+
+
+def test_only_the_admin_may_evaluate(lab):
+    browser = Client()
+    browser.force_login(lab.administrator)
+    assert "script-src 'self' 'unsafe-eval'" in browser.get("/admin/lab/animal/")["Content-Security-Policy"]
+    assert "unsafe" not in browser.get("/animals/")["Content-Security-Policy"]

@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from csp.constants import SELF, UNSAFE_INLINE
-from csp.decorators import csp_update
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -25,10 +23,6 @@ from sessions.errors import Invalid
 from sessions.permissions import can
 
 JOBS_ON_A_PAGE = 50
-
-# Bokeh writes its figures' styles into their shadow roots as it draws, and knows no nonce; scripts stay strict, and so
-# do the styles of every page without figures.
-with_figures = csp_update({"style-src": [SELF, UNSAFE_INLINE]})
 
 
 @login_required
@@ -102,7 +96,6 @@ def _queue(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_GET
-@with_figures
 def job_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
     """A job: how it goes or went, and its result."""
     job = selectors.job(request.user, job_id)
@@ -154,7 +147,6 @@ def job_again(request: HttpRequest, job_id: UUID) -> HttpResponse:
 
 @login_required
 @require_GET
-@with_figures
 def result_page(request: HttpRequest, result_id: UUID) -> HttpResponse:
     """A result: numbers, figures, files, and where it comes from."""
     result = selectors.result(request.user, result_id)

@@ -70,6 +70,7 @@ class Laboratory:
             "LAB_OFFLINE_GRACE": "2",
             "LAB_ALLOWED_HOSTS": "127.0.0.1,localhost",
             "PYTHONUNBUFFERED": "1",
+            "LAB_STATIC_ROOT": str(folder / "static"),
             **environment,
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}

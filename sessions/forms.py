@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime, time
 from typing import Any, TypeVar
 
 from django import forms
@@ -153,7 +154,7 @@ class TokenForm(forms.Form):
             return None
         if day < timezone.localdate():
             raise forms.ValidationError("This day is over.")
-        return timezone.make_aware(timezone.datetime(day.year, day.month, day.day, 23, 59, 59))
+        return timezone.make_aware(datetime.combine(day, time(23, 59, 59)))
 
 
 class AnimalListFilter(forms.Form):

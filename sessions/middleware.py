@@ -39,5 +39,5 @@ class AdminPolicyMiddleware:
         response = self.get_response(request)
         match = request.resolver_match
         if match is not None and match.app_name == "admin":
-            response._csp_update = ADMIN_POLICY
+            response._csp_update = ADMIN_POLICY  # type: ignore[attr-defined]
         return response

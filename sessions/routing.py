@@ -5,5 +5,5 @@ from django.urls import URLPattern, path
 from sessions.consumers import SessionConsumer
 
 websocket_urlpatterns: list[URLPattern] = [
-    path("ws/sessions/<uuid:pk>/", SessionConsumer.as_asgi(), name="session-news"),  # type: ignore[arg-type]
+    path("ws/sessions/<uuid:pk>/", SessionConsumer.as_asgi(), name="session-news"),
 ]

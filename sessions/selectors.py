@@ -183,7 +183,7 @@ def history(instance: Any, limit: int = 50) -> list[dict[str, Any]]:
         changes.append(
             {
                 "when": row.pgh_created_at,
-                "who": names.get(metadata.get("user"), ""),
+                "who": names.get(metadata.get("user", 0), ""),
                 "where": metadata.get("url", ""),
                 "label": row.pgh_label,
                 "differences": differences,

@@ -50,7 +50,7 @@ class AwareDateTimeField(serializers.DateTimeField):
         try:
             return super().enforce_timezone(value)
         except (OverflowError, ValueError):
-            self.fail("out_of_range")
+            return self.fail("out_of_range")
 
 
 class FiniteFloatField(serializers.FloatField):

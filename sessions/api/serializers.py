@@ -194,7 +194,9 @@ class SessionChange(SessionBody):
     project = None  # type: ignore[assignment]
 
     class Meta(SessionBody.Meta):
-        fields = tuple(name for name in SessionBody.Meta.fields if name not in {"project", "simulated"})
+        fields = tuple(  # type: ignore[assignment]
+            name for name in SessionBody.Meta.fields if name not in {"project", "simulated"}
+        )
 
 
 class SessionEnd(StrictFields, serializers.Serializer):

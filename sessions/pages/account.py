@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -41,7 +42,7 @@ def new_token(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_POST
-def revoke(request: HttpRequest, pk: UUID) -> HttpResponse:
+def revoke(request: Any, pk: UUID) -> HttpResponse:
     """Revoke one of one's tokens."""
     token = selectors.one(ApiToken.objects.filter(user=request.user), pk)
     revoke_token(token=token)
@@ -52,7 +53,7 @@ def revoke(request: HttpRequest, pk: UUID) -> HttpResponse:
 @sensitive_post_parameters()
 @login_required
 @require_POST
-def change_password(request: HttpRequest) -> HttpResponse:
+def change_password(request: Any) -> HttpResponse:
     """Change one's password; this browser stays logged in."""
     form = PasswordChangeForm(request.user, request.POST)
     if not form.is_valid():
@@ -63,7 +64,7 @@ def change_password(request: HttpRequest) -> HttpResponse:
 
 
 def _page(
-    request: HttpRequest,
+    request: Any,
     *,
     form: TokenForm | None = None,
     password_form: PasswordChangeForm | None = None,

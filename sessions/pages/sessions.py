@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, time, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -51,7 +52,7 @@ def sessions(request: HttpRequest) -> HttpResponse:
 def session(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One session: cameras, events as they come, recordings, notes."""
     row = selectors.one(selectors.sessions(request.user), pk)
-    recordings = list(selectors.recording_rows(request.user).filter(session=row).order_by("kind", "created"))
+    recordings: list[Any] = list(selectors.recording_rows(request.user).filter(session=row).order_by("kind", "created"))
     events = row.events.order_by("-time", "-id")
     return render(
         request,
@@ -115,15 +116,14 @@ def session_notes(request: HttpRequest, pk: UUID) -> HttpResponse:
     row = selectors.one(selectors.sessions(request.user), pk)
     require(request.user, "change", row)
     form = NotesForm(request.POST)
-    saved = form.is_valid() and carry_out(
-        form, services.update_session, by=request.user, session=row, **form.cleaned_data
-    )
+    saved = False
+    if form.is_valid():
+        kept = carry_out(form, services.update_session, by=request.user, session=row, **form.cleaned_data)
+        saved = kept is not None
     if saved and not getattr(request, "htmx", False):
         return redirect("lab:session", row.pk)
     # htmx puts the answer of an error into the page only with a status of success.
-    return render(
-        request, "sessions/_notes.html", {"session": row, "form": form, "saved": bool(saved), "may_change": True}
-    )
+    return render(request, "sessions/_notes.html", {"session": row, "form": form, "saved": saved, "may_change": True})
 
 
 @login_required

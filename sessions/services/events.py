@@ -69,7 +69,7 @@ def _known_numbers(session: Session, rows: Sequence[Event]) -> set[tuple[str, in
     if not rows:
         return set()
     found = Event.objects.filter(session=session, number__in=[row.number for row in rows])
-    return set(found.values_list("source", "number"))
+    return {(source, number) for source, number in found.values_list("source", "number") if number is not None}
 
 
 def _row(session: Session, position: int, event: Mapping[str, Any]) -> Event:

@@ -61,8 +61,8 @@ def _sentence(name: str, diagnosis: Any) -> tuple[str, str]:
                 return _of_constraint(constraint, model)
     columns, values = _key(getattr(diagnosis, "message_detail", "") or "")
     table = getattr(diagnosis, "table_name", "") or ""
-    model = next((m for m in apps.get_models() if m._meta.db_table == table), None)
-    noun = model._meta.verbose_name if model else "row"
+    owner = next((m for m in apps.get_models() if m._meta.db_table == table), None)
+    noun = str(owner._meta.verbose_name) if owner else "row"
     if "still referenced" in (getattr(diagnosis, "message_detail", "") or ""):
         return f"This {noun} is still used and cannot be deleted.", "non_field"
     if columns:

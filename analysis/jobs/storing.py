@@ -179,6 +179,7 @@ def _register(made: dict[str, Any], of: Recording, derived: Path) -> Recording:
         channels=made["channels"],
         duration=made["duration"],
         parameters=made["parameters"],
+        simulated=of.simulated,
         files=[{"root": DEFAULT, "path": (derived / file["name"]).as_posix()} for file in made["files"]],
         derived_from=[of],
     )

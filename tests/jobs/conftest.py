@@ -18,6 +18,7 @@ import redis
 from django.conf import settings as configured
 from django.contrib.auth import get_user_model
 from django.db import connection
+from psycopg.conninfo import make_conninfo
 
 from analysis.jobs.models import Job, JobState
 from analysis.pipelines import registry
@@ -136,14 +137,28 @@ def record(session: Session, name: str, samples: int = 1000):
     )
 
 
+def lab_environment(place: Path) -> dict[str, str]:
+    """Return the environment of a process of the laboratory that works on the test's database."""
+    parameters = connection.get_connection_params()
+    known = {name: parameters.get(name) for name in ("dbname", "user", "password", "host", "port")}
+    return {
+        **os.environ,
+        "LAB_DATABASE_URL": make_conninfo(**{name: value for name, value in known.items() if value}),
+        "LAB_REDIS_URL": configured.LAB_REDIS_URL,
+        "LAB_DATA_ROOT": str(place / "data"),
+        "LAB_RESULTS": str(place / "results"),
+        "LAB_JOB_HEARTBEAT": "0.25",
+        "LAB_JOB_STALE": "2",
+        "PYTHONPATH": str(place / "site"),
+    }
+
+
 class WorkerProcess:
     """A real Celery worker on the test's database."""
 
     def __init__(self, place: Path, name: str, queues: str = "cpu") -> None:
         self.name = f"{name}@test"
         self._log = (place / "logs" / f"{name}.log").open("ab")
-        parameters = connection.get_connection_params()
-        database = "postgresql://{user}@/{dbname}?host={host}&port={port}".format(**{"port": 5432, **parameters})
         self.process = subprocess.Popen(
             [
                 sys.executable, "-m", "celery", "-A", "labsite.celery", "worker", "--pool", "threads", "-c", "2",
@@ -152,16 +167,7 @@ class WorkerProcess:
             cwd=ROOT,
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            env={
-                **os.environ,
-                "LAB_DATABASE_URL": database,
-                "LAB_REDIS_URL": configured.LAB_REDIS_URL,
-                "LAB_DATA_ROOT": str(place / "data"),
-                "LAB_RESULTS": str(place / "results"),
-                "LAB_JOB_HEARTBEAT": "0.25",
-                "LAB_JOB_STALE": "2",
-                "PYTHONPATH": str(place / "site"),
-            },
+            env=lab_environment(place),
         )  # fmt: skip
 
     def signal(self, number: signal.Signals) -> None:

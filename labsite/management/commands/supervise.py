@@ -6,13 +6,14 @@ does not keep the lost workers' jobs waiting.
 
 from __future__ import annotations
 
-import importlib
 import logging
 import signal
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
@@ -63,9 +64,9 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: ended.set())
         duties = [Duty("jobs", Sweep(), settings.LAB_SUPERVISE_PERIOD, ended)]
         for place, name, period in DUTIES:
-            if importlib.util.find_spec(place) is None:
+            if find_spec(place) is None:
                 continue
-            duties.append(Duty(place, getattr(importlib.import_module(place), name), period, ended))
+            duties.append(Duty(place, getattr(import_module(place), name), period, ended))
         threads = [threading.Thread(target=duty.run, name=duty.name, daemon=True) for duty in duties]
         for thread in threads:
             thread.start()

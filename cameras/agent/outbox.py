@@ -27,6 +27,8 @@ from cameras.wire import FLAG_AFTER_GAP, FrameHeader, encode
 
 # More live frames than this unsent: the link is slower than the camera, and live goes on with the newest.
 LIVE_LIMIT = 15
+# While the server cannot be reached, a killed agent may lose so much (s) and what one write to the disk takes.
+OFFLINE_SPOOL_AFTER = 0.2
 
 
 @dataclass(slots=True)
@@ -317,7 +319,7 @@ class Outbox:
             spool.remove()
         with self._lock:
             hurry = self.memory_bytes > self.memory_limit // 2
-            limit = 0.2 if not self.connected or hurry else self.spool_after
+            limit = 0.0 if hurry else self.spool_after if self.connected else OFFLINE_SPOOL_AFTER
             work: list[tuple[Held, list[tuple[int, KeptFrame]]]] = []
             for held in self._held.values():
                 due = [(n, f) for n, f in held.frames.items() if not f.on_disk and (now - f.since > limit)]

@@ -114,3 +114,13 @@ def test_migrations_are_complete():
     from django.core.management import call_command
 
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)
+
+
+def test_modules_of_the_browser_do_not_import_each_other():
+    # They are served under hashed names; a relative import would ask for a name that is not there.
+    wrong = [
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "static/js").rglob("*.js")
+        if re.search(r"""^\s*(?:import|export)\b[^;(]*["']\.""", path.read_text(), flags=re.MULTILINE)
+    ]
+    assert wrong == []

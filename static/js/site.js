@@ -43,7 +43,10 @@ if (health) {
   document.addEventListener("visibilitychange", askHealth);
 }
 
-export function toast(text) {
+// Modules are served under hashed names, so they do not import each other: a toast is asked for by an event.
+document.addEventListener("lab:toast", (event) => toast(event.detail));
+
+function toast(text) {
   const element = document.getElementById("toast");
   element.textContent = text;
   element.hidden = false;

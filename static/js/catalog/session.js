@@ -1,6 +1,6 @@
 // The session's page while the experiment runs: the clock, events as they come, recording, the table of recordings.
 
-import { toast } from "../site.js";
+const toast = (text) => document.dispatchEvent(new CustomEvent("lab:toast", { detail: text }));
 
 const page = document.getElementById("session");
 const id = page.dataset.id;

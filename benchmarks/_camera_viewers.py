@@ -1,8 +1,8 @@
 """Viewers for the camera benchmark, in a process of their own: sockets that read frames and give credit back.
 
 ``python -m benchmarks._camera_viewers`` reads a JSON plan from standard input, says ``ready`` when all are connected,
-measures between the lines ``start`` and ``stop``, and prints one JSON with frames a second and picture ages for each viewer.
-All traffic stays on this machine.
+measures between the lines ``start`` and ``stop``, and prints one JSON with frames a second and picture ages for each
+viewer. All traffic stays on this machine.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ HEADERS = struct.Struct("<QQQ")
 
 
 class Viewer(asyncio.Protocol):
-    """A websocket client reduced to what is measured; reads at most ``rate`` bytes a second, or nothing when stalled."""
+    """A websocket client reduced to what is measured; reads ``rate`` bytes a second at most, none if stalled."""
 
-    def __init__(self, plan: dict[str, Any], loop: asyncio.AbstractEventLoop):
+    def __init__(self, plan: dict[str, Any], loop: asyncio.AbstractEventLoop) -> None:
         self.plan = plan
         self.loop = loop
         self.opened = loop.create_future()

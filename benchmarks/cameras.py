@@ -1,8 +1,8 @@
 """Live cameras through the real ingest and web processes: 4 cameras x 8 viewers, thin links, viewers who stop reading.
 
 Frames of about 60 kB (640x480 JPEG) come at 30 a second from a feeder that speaks the agents' protocol. The peer is
-ustreamer where it is installed (with a stand-in for its camera device), else the figure printed in its place is the bound
-that is promised. CPU is that of web, ingest and Redis together, for 1,000 frames delivered to viewers.
+ustreamer where it is installed (with a stand-in for its camera device), else the figure printed in its place is the
+bound that is promised. CPU is that of web, ingest and Redis together, for 1,000 frames delivered to viewers.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _rows(
 class _Place:
     """The running processes and how to measure them."""
 
-    def __init__(self, web_port: int, slugs: list[str], key: str, pids: dict[str, int]):
+    def __init__(self, web_port: int, slugs: list[str], key: str, pids: dict[str, int]) -> None:
         self.web_port, self.slugs, self.key, self.pids = web_port, slugs, key, pids
 
     def _memory(self) -> int:

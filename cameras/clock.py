@@ -30,7 +30,7 @@ class Sample(NamedTuple):
 class ClockLine:
     """The samples of one recording, and the line through them."""
 
-    def __init__(self, samples: list[Sample] | None = None):
+    def __init__(self, samples: list[Sample] | None = None) -> None:
         self.samples = samples or []
 
     def add(self, t1: int, t2: int, t3: int, t4: int) -> Sample | None:
@@ -45,7 +45,7 @@ class ClockLine:
         return sample
 
     def estimate(self) -> dict[str, float | int | None]:
-        """Return offset (ms, at the last sample), drift (ppm, ``None`` below 20 s of samples), their number and delay."""
+        """Return offset (ms, at the last sample), drift (ppm, ``None`` below 20 s), number and delay of the samples."""
         if not self.samples:
             return {"offset_ms": None, "drift_ppm": None, "samples": 0, "delay_ms": None}
         values = np.array(self.samples[:], dtype=np.int64)

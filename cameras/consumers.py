@@ -19,8 +19,8 @@ from cameras.models import Camera
 from cameras.relay.hub import hub
 from cameras.relay.protocol import EXTENSION
 from cameras.relay.viewers import DirectViewer, PlainViewer
-from sessions.permissions import can
 from sessions.models import ApiToken
+from sessions.permissions import can
 
 log = logging.getLogger(__name__)
 

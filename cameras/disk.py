@@ -25,6 +25,7 @@ def require_room() -> None:
     free, reserve = free_bytes(), settings.LAB_DISK_RESERVE
     if free < reserve:
         raise DiskLow(
-            f"The disk of the recordings is low: {free / GB:.1f} GB are free, {reserve / GB:.1f} GB are needed to begin. "
+            f"The disk of the recordings is low: {free / GB:.1f} GB are free, {reserve / GB:.1f} GB are needed to "
+            "begin. "
             "Nothing was started and nothing is deleted; make room, then start again."
         )

@@ -40,7 +40,7 @@ class FrameStore:
 
     def __init__(
         self, folder: Path, recording: UUID, *, segment_bytes: int = 1_000_000_000, segment_seconds: float = 600.0
-    ):
+    ) -> None:
         self.folder = folder
         self.recording = recording
         self.segment_bytes = segment_bytes
@@ -103,8 +103,8 @@ class FrameStore:
     def write(self, frames: list[Frame]) -> list[int]:
         """Append frames and sync them; returns the sequence numbers that are now on the disk.
 
-        A number that is already stored is not written again, but returned. OSError (a full disk, say) leaves the files as
-        they were before the call.
+        A number that is already stored is not written again, but returned. OSError (a full disk, say) leaves the files
+        as they were before the call.
         """
         fresh: list[Frame] = []
         numbers: set[int] = set()

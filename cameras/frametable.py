@@ -85,8 +85,8 @@ def file_header(recording: UUID, created_ns: int | None = None) -> bytes:
 class FrameTable:
     """What could be read of a table: ``records`` (structured array of DTYPE), and what had to be left out.
 
-    ``good_bytes`` is how far the file can be trusted; ``torn_bytes`` follow it (a record that was being written when the
-    power went); ``missing`` counts sound records whose picture is not in its segment.
+    ``good_bytes`` is how far the file can be trusted; ``torn_bytes`` follow it (a record that was being written when
+    the power went); ``missing`` counts sound records whose picture is not in its segment.
     """
 
     recording: UUID
@@ -160,7 +160,8 @@ def read(folder: Path, name: str = "frames.labt") -> FrameTable:
         mine = table.records["segment"] == segment
         ends = table.records["offset"] + table.records["length"]
         present &= ~mine | (ends <= size)
-        # A file system may leave zeros where a crash took the last bytes; what is before the last sound picture is sound.
+        # A file system may leave zeros where a crash took the last bytes; what is before the last sound picture is
+        # sound.
         for index in np.flatnonzero(mine & present)[::-1]:
             if _is_sound(folder, table.records[index]):
                 break

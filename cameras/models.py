@@ -29,7 +29,7 @@ class Camera(models.Model):
     class Meta:
         ordering: ClassVar = ["rig__name", "name"]
         constraints: ClassVar = [
-            models.CheckConstraint(condition=Q(token_digest__regex=r"^[0-9a-f]{64}$"), name="camera_token_is_sha256"),
+            models.CheckConstraint(condition=Q(token_digest__regex=r"^[0-9a-f]{64}$"), name="camera_token_is_sha256"),  # noqa: S106
         ]
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
 """Makes the browser-playable copy (H.264 in MP4) and the poster of a recording's frames; no Django.
 
-The time of each picture in the copy is its capture time, so a frame that was lost leaves its gap. The copy is for looking
-at; measurements are made on the original.
+The time of each picture in the copy is its capture time, so a frame that was lost leaves its gap. The copy is for
+looking at; measurements are made on the original.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Two lean lines to Redis for frames: one that publishes, one that is subscribed.
 
-At sixty kilobytes a message and hundreds a second, what a client library does around each message costs more than moving
-the bytes. Here a message is one write of its parts, and a received one is what ``hiredis`` parsed. Both lines connect again
-by themselves; while there is no Redis, publishing drops (a live picture is worth nothing later) and nobody waits.
+At sixty kilobytes a message and hundreds a second, what a client library does around each message costs more than
+moving the bytes. Here a message is one write of its parts, and a received one is what ``hiredis`` parsed. Both lines
+connect again by themselves; while there is no Redis, publishing drops (a live picture is worth nothing later) and
+nobody waits.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def command(*parts: Bytes | str) -> bytes:
 
 
 class _Protocol(asyncio.Protocol):
-    def __init__(self, on_reply: Callable[[Any], None]):
+    def __init__(self, on_reply: Callable[[Any], None]) -> None:
         self.reader = hiredis.Reader()
         self.on_reply = on_reply
         self.lost = asyncio.get_running_loop().create_future()
@@ -84,7 +85,7 @@ class _Protocol(asyncio.Protocol):
             while (reply := reader.gets()) is not False:
                 self.on_reply(reply)
         except hiredis.ProtocolError as error:
-            log.error("Redis sent what is not its protocol: %s", error)
+            log.error("Redis sent what is not its protocol: %s", error)  # noqa: TRY400
             self.transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -95,7 +96,7 @@ class _Protocol(asyncio.Protocol):
 class Line:
     """One connection to Redis that is made again for as long as ``run`` runs."""
 
-    def __init__(self, url: str):
+    def __init__(self, url: str) -> None:
         self.address = parse_address(url)
         self.connected = asyncio.Event()
         self._protocol: _Protocol | None = None
@@ -163,7 +164,7 @@ class Line:
 class Publisher(Line):
     """Publishes frames and small states; drops both while Redis is away."""
 
-    def __init__(self, url: str):
+    def __init__(self, url: str) -> None:
         super().__init__(url)
         self.dropped = 0
 
@@ -187,7 +188,7 @@ class Publisher(Line):
 class Subscriber(Line):
     """Subscribed to any number of channels; a new connection subscribes to all of them again."""
 
-    def __init__(self, url: str, on_message: Callable[[bytes, bytes], None]):
+    def __init__(self, url: str, on_message: Callable[[bytes, bytes], None]) -> None:
         super().__init__(url)
         self.channels: set[bytes] = set()
         self._on_message = on_message

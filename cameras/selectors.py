@@ -57,8 +57,8 @@ def running_session(camera: Camera) -> Session | None:
 def states(slugs: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Return what ingest last said of cameras, by slug; those of which it says nothing are offline.
 
-    ``online``: an agent is connected; ``live``: and its pictures come; ``age_ms`` of the last picture; ``reason`` in words
-    when it is not live.
+    ``online``: an agent is connected; ``live``: and its pictures come; ``age_ms`` of the last picture; ``reason`` in
+    words when it is not live.
     """
     slugs = list(slugs)
     try:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 class SequenceSet:
     """A set of non-negative integers as sorted, disjoint, inclusive ranges."""
 
-    def __init__(self, ranges: Iterable[tuple[int, int]] = ()):
+    def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
         self._first: list[int] = []
         self._last: list[int] = []
         for first, last in ranges:

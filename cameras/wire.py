@@ -48,7 +48,7 @@ Buffer = bytes | bytearray | memoryview
 class FrameError(ValueError):
     """A message that is not a frame; ``field`` and ``offset`` (bytes) say where."""
 
-    def __init__(self, field: str, offset: int, problem: str):
+    def __init__(self, field: str, offset: int, problem: str) -> None:
         super().__init__(f"{field} at byte {offset}: {problem}")
         self.field = field
         self.offset = offset
@@ -160,7 +160,7 @@ def sequence_and_receive_time(message: Buffer) -> tuple[int, int]:
     return _RECEIVED.unpack_from(message, 8)[0], _RECEIVED.unpack_from(message, RECEIVED_OFFSET)[0]
 
 
-def _check(
+def _check(  # noqa: PLR0917 - the fields in their order
     codec: int, flags: int, length: int, sequence: int, captured: int, received: int, width: int, height: int
 ) -> None:
     if codec not in CODECS:

@@ -1,4 +1,4 @@
-"""The camera agent: runs on a behaviour box, takes pictures and sends them to ingest; frames of a recording are kept until they are stored.
+"""The camera agent: runs on a behaviour box, takes pictures, and keeps what is recorded until the server has stored it.
 
 It needs OpenCV, NumPy and websockets, and no Django.
 """

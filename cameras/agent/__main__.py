@@ -13,9 +13,9 @@ import sys
 
 import cv2
 
+from cameras.agent.capture import CameraSettings
 from cameras.agent.config import ConfigError, arguments
 from cameras.agent.connection import CameraAgent, Refused
-from cameras.agent.capture import CameraSettings
 from cameras.agent.sources import SourceError
 
 log = logging.getLogger("cameras.agent")
@@ -46,10 +46,10 @@ def _outcome(task: asyncio.Task[object], slug: str) -> int:
     try:
         task.result()
     except Refused as error:
-        log.error("%s: the server refuses this camera: %s", slug, error)
+        log.error("%s: the server refuses this camera: %s", slug, error)  # noqa: TRY400 - a sentence, no traceback
         return 3
     except SourceError as error:
-        log.error("%s: %s", slug, error)
+        log.error("%s: %s", slug, error)  # noqa: TRY400
         return 2
     return 0
 
@@ -63,7 +63,7 @@ def main() -> int:
     try:
         cameras = arguments()
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return 2
     with contextlib.suppress(KeyboardInterrupt):
         return asyncio.run(run(cameras))

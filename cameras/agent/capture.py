@@ -47,7 +47,7 @@ class CameraSettings:
 class Capture:
     """Runs a camera: a thread that captures and encodes, and one that keeps what is not stored."""
 
-    def __init__(self, settings: CameraSettings, outbox: Outbox):
+    def __init__(self, settings: CameraSettings, outbox: Outbox) -> None:
         self.settings = settings
         self.outbox = outbox
         self.problem = "starting"
@@ -69,7 +69,7 @@ class Capture:
         ]
 
     def _take_up(self) -> None:
-        """Go on where an earlier run ended; pictures that it should have taken since then are a gap if it was killed."""
+        """Go on where an earlier run ended; if it was killed, what it should have taken since then is a gap."""
         state = self._state.load()
         sequence, captured, fps = (state.get(name) for name in ("sequence", "captured_ns", "fps"))
         recordings = state.get("recordings")

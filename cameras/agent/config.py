@@ -92,7 +92,7 @@ def from_toml(path: Path) -> list[CameraSettings]:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is no TOML: {error}.") from error
     if unknown := set(data) - _ALL:
-        raise ConfigError(f"{path}: unknown entry {sorted(unknown)[0]!r}; known are {', '.join(sorted(_ALL))}.")
+        raise ConfigError(f"{path}: unknown entry {min(unknown)!r}; known are {', '.join(sorted(_ALL))}.")
     cameras = data.get("camera")
     if not isinstance(cameras, list) or not cameras:
         raise ConfigError(f"{path}: there is no [[camera]].")
@@ -111,7 +111,7 @@ def from_toml(path: Path) -> list[CameraSettings]:
 
 def _camera(given: dict[str, Any], where: str, server: str, spool: Path, base: Path = Path()) -> CameraSettings:
     if unknown := set(given) - _CAMERA:
-        raise ConfigError(f"{where}: unknown entry {sorted(unknown)[0]!r}; known are {', '.join(sorted(_CAMERA))}.")
+        raise ConfigError(f"{where}: unknown entry {min(unknown)!r}; known are {', '.join(sorted(_CAMERA))}.")
     slug = given.get("slug")
     url = given.get("url")
     if slug is not None and not _SLUG.fullmatch(str(slug)):

@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from cameras.agent import VERSION
-from cameras.agent.capture import Capture, CameraSettings
+from cameras.agent.capture import CameraSettings, Capture
 from cameras.agent.outbox import Outbox
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Refused(Exception):
 class CameraAgent:
     """One camera: its capture and its connection, which is made again for as long as the agent runs."""
 
-    def __init__(self, settings: CameraSettings):
+    def __init__(self, settings: CameraSettings) -> None:
         self.settings = settings
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()

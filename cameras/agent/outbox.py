@@ -1,8 +1,9 @@
 """What one camera has to send, and in which order.
 
-Live pictures go first and are never queued: the newest replaces the one that could not be sent. Frames of a recording are
-kept from their capture until the server says ``stored``: in memory first, on the agent's disk when the server cannot be
-reached, answers late, or memory runs out. After an outage what is owed is sent in order, behind the live pictures.
+Live pictures go first and are never queued: the newest replaces the one that could not be sent. Frames of a recording
+are kept from their capture until the server says ``stored``: in memory first, on the agent's disk when the server
+cannot be reached, answers late, or memory runs out. After an outage what is owed is sent in order, behind the live
+pictures.
 
 The capture thread puts frames in, the connection takes messages out, the keeper thread writes to the disk. One lock; no
 disk is waited for while it is held.
@@ -62,7 +63,7 @@ class Outbox:
 
     def __init__(
         self, root: Path, *, memory_bytes: int, spool_bytes: int, spool_after: float, wake: Callable[[], None]
-    ):
+    ) -> None:
         self.root = root
         self.memory_limit = memory_bytes
         self.spool_limit = spool_bytes

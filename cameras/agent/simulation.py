@@ -1,9 +1,9 @@
 """The picture that a camera above a box would take of an animal whose path is known.
 
-A trajectory file (``.npz``) holds ``time`` (s), ``x`` and ``y`` (cm), optionally ``heading`` (radians, 0 along x, towards
-y), ``arena`` (x_min, y_min, x_max, y_max in cm), ``shape`` ("rectangle", "circle" or "track") and ``body_cm`` (nose to
-rump). Which moment is shown depends on the clock alone, so the truth of any recorded frame can be looked up from its
-capture time: see ``Trajectory.moment``. The y axis points down in the picture, as in the file.
+A trajectory file (``.npz``) holds ``time`` (s), ``x`` and ``y`` (cm), optionally ``heading`` (radians, 0 along x,
+towards y), ``arena`` (x_min, y_min, x_max, y_max in cm), ``shape`` ("rectangle", "circle" or "track") and ``body_cm``
+(nose to rump). Which moment is shown depends on the clock alone, so the truth of any recorded frame can be looked up
+from its capture time: see ``Trajectory.moment``. The y axis points down in the picture, as in the file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TAIL_POINTS = 9
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A path: ``time`` (s, rising from 0), ``x``, ``y`` (cm), ``heading`` (rad), one value a sample; the arena in cm."""
+    """A path, one value a sample: ``time`` (s, rising from 0), ``x``, ``y`` (cm), ``heading`` (rad); arena in cm."""
 
     time: np.ndarray
     x: np.ndarray
@@ -124,7 +124,9 @@ def _heading(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 class Camera:
     """Draws grey pictures (height x width, uint8) of one trajectory; ``width`` and ``height`` in pixels."""
 
-    def __init__(self, trajectory: Trajectory, width: int, height: int, *, seed: int = 0, label: str = "SIMULATED"):
+    def __init__(
+        self, trajectory: Trajectory, width: int, height: int, *, seed: int = 0, label: str = "SIMULATED"
+    ) -> None:
         self.trajectory = trajectory
         self.width = width
         self.height = height
@@ -157,7 +159,8 @@ class Camera:
         brighter, darker = self._noise[number % _NOISE_FIELDS]
         cv2.subtract(cv2.add(picture, brighter), darker, picture)
         seconds = captured_ns // 1_000_000_000
-        clock = f"{seconds // 3600 % 24:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{captured_ns // 1_000_000 % 1000:03d}"
+        clock = f"{seconds // 3600 % 24:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+        clock += f".{captured_ns // 1_000_000 % 1000:03d}"
         scale = self.height / 480 * 0.42
         low = self.height - max(4, self.height // 70)
         cv2.putText(picture, f"{self.label}  {number}", (6, low), cv2.FONT_HERSHEY_SIMPLEX, scale, 190, 1, cv2.LINE_AA)

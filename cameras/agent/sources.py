@@ -48,7 +48,7 @@ class Source(Protocol):
 class Pace:
     """Waits so that pictures come at a rate; after a stall it goes on from now instead of hurrying."""
 
-    def __init__(self, fps: float):
+    def __init__(self, fps: float) -> None:
         self.period = 1.0 / fps
         self._due = time.monotonic()
 
@@ -66,7 +66,7 @@ class SimulatedSource:
 
     simulated = True
 
-    def __init__(self, camera: Camera, fps: float):
+    def __init__(self, camera: Camera, fps: float) -> None:
         self._camera = camera
         self._pace = Pace(fps)
 
@@ -84,7 +84,7 @@ class FileSource:
 
     simulated = False
 
-    def __init__(self, path: Path, fps: float | None, size: tuple[int, int] | None, *, loop: bool):
+    def __init__(self, path: Path, fps: float | None, size: tuple[int, int] | None, *, loop: bool) -> None:
         if not path.is_file():
             raise SourceError(f"There is no video file {path}.")
         self._path = path
@@ -117,7 +117,7 @@ class DeviceSource:
 
     simulated = False
 
-    def __init__(self, address: str | int, fps: float | None, size: tuple[int, int] | None):
+    def __init__(self, address: str | int, fps: float | None, size: tuple[int, int] | None) -> None:
         self._name = f"camera {address}" if isinstance(address, int) else address
         self._size = size
         if isinstance(address, int):
@@ -188,7 +188,7 @@ def _simulated(rest: str, fps: float, size: tuple[int, int]) -> SimulatedSource:
 def _options(spec: str, query: str, known: set[str]) -> dict[str, str]:
     options = {name: values[-1] for name, values in parse_qs(query, keep_blank_values=True).items()}
     if unknown := set(options) - known:
-        raise SourceError(f"{spec!r}: unknown option {sorted(unknown)[0]!r}; known are {', '.join(sorted(known))}.")
+        raise SourceError(f"{spec!r}: unknown option {min(unknown)!r}; known are {', '.join(sorted(known))}.")
     return options
 
 

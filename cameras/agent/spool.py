@@ -23,7 +23,7 @@ class Spool:
     the outbox's lock, ``commit`` (what was written can be read from now on) among it.
     """
 
-    def __init__(self, root: Path, recording: str):
+    def __init__(self, root: Path, recording: str) -> None:
         self.folder = root / recording
         self._store = FrameStore(self.folder, UUID(recording), segment_bytes=SEGMENT_BYTES, segment_seconds=3600)
         self._places: dict[int, frametable.FrameRecord] = {}
@@ -60,7 +60,7 @@ class Spool:
         self._written.clear()
 
     def read(self, sequence: int) -> bytes:
-        """Return the frame message of a sequence number; KeyError when it is not here, TableError when it is damaged."""
+        """Return the frame message of a number; KeyError when it is not here, TableError when it is damaged."""
         place = self._places[sequence]
         with (self.folder / frametable.segment_name(place.segment)).open("rb") as segment:
             picture = os.pread(segment.fileno(), place.length, place.offset)
@@ -92,7 +92,7 @@ class Spool:
 class StateFile:
     """What an agent must know after a restart: the sequence number it has reached and the recordings it holds."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         self.path = path
 
     def load(self) -> dict[str, object]:

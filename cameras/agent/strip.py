@@ -1,11 +1,13 @@
 """A number that machines read back from a picture: black and white cells along the top edge.
 
-56 cells across the whole width: 4 for the start (1 0 1 0), 40 for the number, 12 for a check. They survive JPEG, H.264 and
-scaling down to a preview, so a test can tell which frame it sees. The strip is lower than a tracker's opening is wide.
+56 cells across the whole width: 4 for the start (1 0 1 0), 40 for the number, 12 for a check. They survive JPEG, H.264
+and scaling down to a preview, so a test can tell which frame it sees. The strip is lower than a tracker's opening is
+wide.
 """
 
 from __future__ import annotations
 
+import itertools
 import zlib
 
 import numpy as np
@@ -46,7 +48,7 @@ def read_number(picture: np.ndarray) -> int | None:
     quarter = (edges[1] - edges[0]) / 4
     cells = [
         middle[int(left + quarter) : max(int(left + quarter) + 1, int(right - quarter) + 1)].mean()
-        for left, right in zip(edges[:-1], edges[1:], strict=True)
+        for left, right in itertools.pairwise(edges)
     ]
     bits = [int(cell > (_DARK + _BRIGHT) / 2) for cell in cells]
     number = int("".join(map(str, bits[len(_START) : len(_START) + _NUMBER_BITS])), 2)

@@ -13,7 +13,8 @@ finished                                ``pending`` recording, first, ranges: fr
 ``time`` server_ns, offset_ms ...
 ======================================  =============================================================================
 
-Close codes: 4400 a message that is not understood, 4401 wrong token, 4409 replaced by a newer connection, 1009 too large.
+Close codes: 4400 a message that is not understood, 4401 wrong token, 4409 replaced by a newer connection, 1009 too
+large.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ RATE_PERIOD = 1.0
 class Rejected(Exception):
     """A message that ends the connection; ``code`` is the close code."""
 
-    def __init__(self, code: int, reason: str):
+    def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
         self.code = code
 
@@ -98,7 +99,7 @@ async def ingest(scope: dict[str, Any], receive: Any, send: Any) -> None:
 class AgentSocket:
     """One connected agent: its frames go to the disk and to Redis, the station's orders to it."""
 
-    def __init__(self, camera: catalog.CameraFacts, token: str, place: Station, send: Any):
+    def __init__(self, camera: catalog.CameraFacts, token: str, place: Station, send: Any) -> None:
         self.camera = camera
         self.token = token
         self.tracks: dict[UUID, Track] = {}
@@ -163,8 +164,8 @@ class AgentSocket:
             self._closed = True
             short = reason.encode()[:LONGEST_REASON].decode(errors="ignore")
             self._out.put_nowait({"type": "websocket.close", "code": code, "reason": short})
-            while not self._out.empty():
-                await asyncio.sleep(0)
+            # The writer's turn: what was said before the close is sent before it.
+            await asyncio.sleep(0)
 
     async def _write(self) -> None:
         while True:
@@ -197,8 +198,7 @@ class AgentSocket:
 
     def _count(self, sequence: int) -> None:
         self._frames += 1
-        if sequence > self.highest:
-            self.highest = sequence
+        self.highest = max(self.highest, sequence)
         now = time.monotonic()
         since, count = self._counted
         if now - since >= RATE_PERIOD:
@@ -366,7 +366,7 @@ def _ranges(message: dict[str, Any]) -> list[tuple[int, int]]:
     if not isinstance(found, list) or len(found) > MOST_RANGES:
         raise Rejected(BAD_MESSAGE, "pending: ranges must be a list of [first, last].")
     for pair in found:
-        good = isinstance(pair, list) and len(pair) == 2 and all(type(value) is int for value in pair)  # noqa: PLR2004
+        good = isinstance(pair, list) and len(pair) == 2 and all(type(value) is int for value in pair)
         if not good or not 0 <= pair[0] <= pair[1] < 2**63:
             raise Rejected(BAD_MESSAGE, f"pending: {str(pair)[:40]} is no range [first, last].")
     return [(pair[0], pair[1]) for pair in found]

@@ -35,8 +35,8 @@ CLOCK_FILE = "clock.json"
 class Recorder:
     """One recording being written.
 
-    Callbacks come in the event loop: ``on_open()`` when the folder was taken up, ``on_stored(sequences)`` when frames are
-    synced, ``on_trouble(text)`` when the disk takes none (empty text: it works again).
+    Callbacks come in the event loop: ``on_open()`` when the folder was taken up, ``on_stored(sequences)`` when frames
+    are synced, ``on_trouble(text)`` when the disk takes none (empty text: it works again).
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Recorder:
         on_trouble: Callable[[str], None],
         segment_bytes: int = 1_000_000_000,
         segment_seconds: float = 600.0,
-    ):
+    ) -> None:
         self.folder = folder
         self.recording = recording
         self.trouble = ""

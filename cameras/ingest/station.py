@@ -38,7 +38,7 @@ KEEP_STATE_SECONDS = 5
 class Station:
     """One per process; ``socket`` objects come and go, one for each camera."""
 
-    def __init__(self, url: str):
+    def __init__(self, url: str) -> None:
         self.publisher = Publisher(url)
         self.sockets: dict[str, AgentSocket] = {}
         self._wake = asyncio.Event()
@@ -133,9 +133,9 @@ class Station:
             track.stop()
         if track.order != "stopping":
             return
-        if track.complete:
-            await self.finish(socket, order.id)
-        elif track.recorder.is_open and not track.speaks and time.monotonic() - track.heard > SILENT_AGENT_GRACE:
+        if track.complete or (
+            track.recorder.is_open and not track.speaks and time.monotonic() - track.heard > SILENT_AGENT_GRACE
+        ):
             await self.finish(socket, order.id)
 
     async def _without_agent(self, order: catalog.Order) -> None:
@@ -145,7 +145,10 @@ class Station:
         if seen is not None and (timezone.now() - seen).total_seconds() < 3 * HEALTH_PERIOD:
             return  # Connected to another ingest process, or gone only just now.
         if (timezone.now() - order.stopped).total_seconds() > settings.LAB_OFFLINE_GRACE:
-            note = "The camera was offline when the recording was stopped; frames that its agent still holds are added when it returns."
+            note = (
+                "The camera was offline when the recording was stopped; "
+                "frames that its agent still holds are added when it returns."
+            )
             self._finishing.add(order.id)
             try:
                 await catalog.in_thread(catalog.finish, recording_id=order.id, message=note)

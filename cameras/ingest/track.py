@@ -1,4 +1,4 @@
-"""One recording of one connected camera: which frames belong to it, which are on the disk, what the agent still owes."""
+"""One recording of one connected camera: its frames, those on the disk, and those that the agent still owes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Send = Callable[[dict[str, Any]], None]
 class Track:
     """Follows a recording from ``record`` to the last ``stored``; lives in the event loop.
 
-    ``stored`` is said up to the highest number on the disk, or up to just before the first frame that the agent announced
-    as still to come (``pending``): what the agent forgets after it, is on the disk.
+    ``stored`` is said up to the highest number on the disk, or up to just before the first frame that the agent
+    announced as still to come (``pending``): what the agent forgets after it, is on the disk.
     """
 
     def __init__(
         self, recording: UUID, folder: Path, send: Send, *, order: str, started: float, on_change: Callable[[], None]
-    ):
+    ) -> None:
         self.recording = recording
         self.started = started
         self.order = order
@@ -86,7 +86,7 @@ class Track:
     # ---- what the agent says
 
     def said(self, message: dict[str, Any], *, late: bool = False) -> None:
-        """Take what the agent says of this recording (checked by the caller); ``late``: its frames may have been missed."""
+        """Take what the agent says of this recording (checked before); ``late``: its frames may have been missed."""
         self.heard = time.monotonic()
         self.speaks = True
         first = message.get("first")

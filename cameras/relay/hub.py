@@ -1,7 +1,8 @@
 """Who watches what in this process: one subscription per camera and rendition, one newest frame for all its viewers.
 
-Nothing is queued. A viewer holds a number of credits; a frame costs one, an ``ack`` gives one back. Whoever has none skips
-frames and gets the newest when the next ``ack`` comes, so a thin link sees *now* less often, and never a backlog.
+Nothing is queued. A viewer holds a number of credits; a frame costs one, an ``ack`` gives one back. Whoever has none
+skips frames and gets the newest when the next ``ack`` comes, so a thin link sees *now* less often, and never a
+backlog.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Viewer(Protocol):
 class Topic:
     """One rendition of one camera: its newest frame, its state and its viewers."""
 
-    def __init__(self, slug: str, rendition: str):
+    def __init__(self, slug: str, rendition: str) -> None:
         self.slug = slug
         self.rendition = rendition
         self.viewers: set[Viewer] = set()
@@ -128,7 +129,7 @@ class Topic:
 class Hub:
     """The topics of one process, fed by one line to Redis; lives in the event loop that asked for it."""
 
-    def __init__(self, url: str):
+    def __init__(self, url: str) -> None:
         self._topics: dict[bytes, Topic] = {}
         self._by_slug: dict[bytes, list[Topic]] = {}
         self._line = Subscriber(url, self._message)
@@ -187,7 +188,7 @@ class Hub:
             try:
                 reported = json.loads(payload)
             except ValueError:
-                log.error("What came on %s is no JSON: %.80r", channel, payload)
+                log.error("What came on %s is no JSON: %.80r", channel, payload)  # noqa: TRY400
                 return
             for topic in topics:
                 topic.reported, topic.reported_at = reported, time.monotonic()

@@ -1,11 +1,11 @@
 """uvicorn's websocket protocol, with a short way for live frames.
 
-What a server sends over a websocket is not masked, so a frame is the same bytes for every viewer: it is encoded once, and
-each viewer's transport gets the same object. The viewer's ``ack`` comes back without a queue and a task switch. All else
-(the handshake, pings, closing, other messages) stays uvicorn's.
+What a server sends over a websocket is not masked, so a frame is the same bytes for every viewer: it is encoded once,
+and each viewer's transport gets the same object. The viewer's ``ack`` comes back without a queue and a task switch.
+All else (the handshake, pings, closing, other messages) stays uvicorn's.
 
-Run uvicorn with ``--ws cameras.relay.protocol:FrameWebSocketProtocol``. With any other websocket implementation the relay
-works as well, at a higher cost.
+Run uvicorn with ``--ws cameras.relay.protocol:FrameWebSocketProtocol``. With any other websocket implementation the
+relay works as well, at a higher cost.
 """
 
 from __future__ import annotations

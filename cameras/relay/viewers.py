@@ -19,7 +19,7 @@ UNSENT_TEXT = 1_000_000
 class DirectViewer:
     """Writes the same encoded bytes as every other viewer straight to its transport."""
 
-    def __init__(self, socket: FrameWebSocketProtocol, credit: int):
+    def __init__(self, socket: FrameWebSocketProtocol, credit: int) -> None:
         self._socket = socket
         self._limit = self._credit = credit
         self._sent: int | None = None
@@ -50,7 +50,7 @@ class DirectViewer:
 class PlainViewer:
     """The same over ASGI messages, for servers that do not offer their transport."""
 
-    def __init__(self, send: Callable[[dict[str, Any]], Awaitable[None]], credit: int):
+    def __init__(self, send: Callable[[dict[str, Any]], Awaitable[None]], credit: int) -> None:
         self._send = send
         self._limit = self._credit = credit
         self._sent: int | None = None

@@ -35,8 +35,8 @@ def finish_recording(
 
     ``first`` and ``last`` are the sequence numbers that the agent says it captured; without them the frame table's own
     are taken. Does nothing when the recording was finished before; with frames that came late, changed files become new
-    revisions and new ones are added. What the catalog refuses makes the recording ``failed``, with the reason; its files
-    stay where they are.
+    revisions and new ones are added. What the catalog refuses makes the recording ``failed``, with the reason; its
+    files stay where they are.
     """
     try:
         return _finish(recording_id, first, last, clock, message)

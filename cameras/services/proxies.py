@@ -59,9 +59,8 @@ def keep_proxy(*, recording: CameraRecording) -> None:
             path = f"{row.folder}/{name}"
             if path not in known:
                 new.append({"root": "default", "path": path, "role": role})
-            else:
-                if find(known[path].root, path).modified != known[path].modified:
-                    register_file_revision(by=LABORATORY, file=known[path])
+            elif find(known[path].root, path).modified != known[path].modified:
+                register_file_revision(by=LABORATORY, file=known[path])
         if new:
             complete_recording(by=LABORATORY, recording=row.recording, files=new)
         CameraRecording.objects.filter(pk=row.pk).update(

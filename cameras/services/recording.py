@@ -24,8 +24,8 @@ FORMAT = "mjpeg-segments"
 def start_recording(*, session: Session, by: Any) -> list[CameraRecording]:
     """Record all cameras of the session's rig from now on; returns one recording for each camera.
 
-    ``Conflict`` when the session has ended, has no rig, its rig has no camera, or one of them records already; ``DiskLow``
-    when there is no room. All cameras start or none.
+    ``Conflict`` when the session has ended, has no rig, its rig has no camera, or one of them records already;
+    ``DiskLow`` when there is no room. All cameras start or none.
     """
     if session.rig is None:
         raise Conflict("This session is on no rig, so it has no cameras to record.")

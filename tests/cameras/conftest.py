@@ -87,4 +87,4 @@ def running(laboratory: Laboratory) -> Iterator[tuple[Laboratory, Catalog]]:
         laboratory.start_agent(camera.slug, token)
     for camera in catalog.cameras:
         wait_for(lambda camera=camera: laboratory.state(camera.slug).get("fps"), f"picture of {camera.slug}")
-    yield laboratory, catalog
+    return laboratory, catalog

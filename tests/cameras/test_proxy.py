@@ -8,7 +8,6 @@ from typing import Any
 
 import av
 import cv2
-import numpy as np
 import pytest
 from django.utils import timezone
 

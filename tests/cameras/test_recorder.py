@@ -1,0 +1,62 @@
+"""The recorder's thread when the disk refuses: nothing is deleted, nothing is acknowledged, and it goes on by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+from pathlib import Path
+from uuid import UUID
+
+from cameras import frametable
+from cameras.ingest.recorder import Recorder
+from cameras.wire import FrameHeader
+
+
+def picture(number: int) -> bytes:
+    return b"\xff\xd8\xff" + bytes([number % 256]) * 3000
+
+
+async def until(condition, seconds: float = 15.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def test_a_disk_that_refuses_costs_time_and_no_frame(tmp_path: Path) -> None:
+    stored: set[int] = set()
+    troubles: list[str] = []
+    opened = asyncio.Event()
+    recorder = Recorder(
+        tmp_path / "r", UUID(int=5), on_open=opened.set, on_stored=stored.update, on_trouble=troubles.append
+    )
+    await asyncio.wait_for(opened.wait(), 10)
+    for number in range(1, 21):
+        assert recorder.add(FrameHeader(number, number, 64, 48), picture(number))
+    await until(lambda: len(stored) == 20)
+    before = frametable.read(tmp_path / "r")
+
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        # The kernel refuses bytes beyond this size, in the middle of a write, as it does on a full disk.
+        resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "r" / "segment-0001.mjpeg").stat().st_size + 5000, limit[1]))
+        for number in range(21, 41):
+            recorder.add(FrameHeader(number, number, 64, 48), picture(number))
+        await until(lambda: any(troubles))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert "disk does not take the recording" in troubles[0]
+    assert stored == set(range(1, 21))
+    during = frametable.read(tmp_path / "r")
+    assert during.records["sequence"].tolist() == before.records["sequence"].tolist()
+    await until(lambda: troubles[-1] == "")
+    # What the agent is asked for again is taken now.
+    for number in range(21, 41):
+        assert recorder.add(FrameHeader(number, number, 64, 48), picture(number))
+    await until(lambda: len(stored) == 40)
+    await recorder.close()
+    table = frametable.read(tmp_path / "r")
+    assert table.in_order()["sequence"].tolist() == list(range(1, 41))
+    assert all(frametable.read_picture(tmp_path / "r", record) == picture(record["sequence"]) for record in table.records)

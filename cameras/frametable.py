@@ -199,23 +199,11 @@ def _is_sound(folder: Path, record: np.void) -> bool:
     return True
 
 
-def write_csv(records: np.ndarray, out: TextIO) -> None:
+def write_csv(records: np.ndarray, out: TextIO, *, header: bool = True) -> None:
     """Write one line for each frame; times in ns, byte range within the named segment."""
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        [
-            "sequence",
-            "captured_ns",
-            "received_ns",
-            "segment",
-            "offset",
-            "length",
-            "width",
-            "height",
-            "after_gap",
-            "crc32",
-        ]
-    )
+    if header:
+        writer.writerow(CSV_COLUMNS)
     for record in records:
         writer.writerow(
             [

@@ -81,6 +81,7 @@ def make_proxy(folder: Path, video: Path, poster: Path, *, alive: Callable[[], N
         raise ProxyError(f"The copy cannot be written: {error}") from error
     finally:
         new.unlink(missing_ok=True)
+    assert middle is not None
     ok, data = cv2.imencode(".jpg", middle, [cv2.IMWRITE_JPEG_QUALITY, 82])
     if not ok:
         raise ProxyError("The poster cannot be encoded.")

@@ -4,4 +4,4 @@ from django.urls import URLPattern, path
 
 from cameras.consumers import live
 
-websocket_urlpatterns: list[URLPattern] = [path("ws/cameras/<slug:slug>/live/", live)]
+websocket_urlpatterns: list[URLPattern] = [path("ws/cameras/<slug:slug>/live/", live)]  # type: ignore[arg-type]

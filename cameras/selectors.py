@@ -69,7 +69,7 @@ def states(slugs: Iterable[str]) -> dict[str, dict[str, Any]]:
     return {slug: _state(payload) for slug, payload in zip(slugs, raw, strict=True)}
 
 
-def _state(payload: bytes | None) -> dict[str, Any]:
+def _state(payload: bytes | str | None) -> dict[str, Any]:
     if payload is None:
         return _offline("offline: no agent is connected")
     said = json.loads(payload)

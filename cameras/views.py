@@ -176,7 +176,7 @@ async def _user_of(request: HttpRequest) -> Any:
     kind, _, key = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() == "token":
         token = await sync_to_async(valid_token)(key.strip())
-        user = token.user if token else None
+        user: Any = token.user if token else None
     else:
         user = await request.auser()
     if user is None or not user.is_authenticated:

@@ -30,7 +30,7 @@ async def run(cameras: list[CameraSettings]) -> int:
         loop.add_signal_handler(number, stop.set)
     stopping = asyncio.create_task(stop.wait())
     code = 0
-    waiting: set[asyncio.Task[object]] = {*tasks, stopping}  # type: ignore[arg-type]
+    waiting: set[asyncio.Task[object]] = {*tasks, stopping}
     while len(waiting) > 1 and not stop.is_set():
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in done - {stopping}:

@@ -97,7 +97,7 @@ def from_toml(path: Path) -> list[CameraSettings]:
     if not isinstance(cameras, list) or not cameras:
         raise ConfigError(f"{path}: there is no [[camera]].")
     spool = Path(str(data.get("spool", "agent-spool")))
-    shared = {name: data[name] for name in ("memory_mb", "spool_gb") if name in data}
+    shared: dict[str, Any] = {name: data[name] for name in ("memory_mb", "spool_gb") if name in data}
     found = [
         _camera({**shared, **camera}, f"{path}, camera {number}", str(data.get("server", "")), spool, path.parent)
         for number, camera in enumerate(cameras, 1)

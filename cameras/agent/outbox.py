@@ -153,15 +153,15 @@ class Outbox:
                 if len(held.live) > LIVE_LIMIT:
                     self._fall_behind(held)
                     return self._texts.popleft()
-                if held.live and (message := self._message(held, held.live.popleft())) is not None:
-                    return message
+                if held.live and (kept := self._message(held, held.live.popleft())) is not None:
+                    return kept
             if self._main is not None:
                 message, self._main = self._main, None
                 return message
             for held in self._held.values():
                 while held.owed:
-                    if (message := self._message(held, held.owed.popleft())) is not None:
-                        return message
+                    if (kept := self._message(held, held.owed.popleft())) is not None:
+                        return kept
                 if held.last is not None and not held.stopped_sent and not held.refused:
                     held.stopped_sent = True
                     return json.dumps(
@@ -326,7 +326,7 @@ class Outbox:
                 due = [(n, f) for n, f in held.frames.items() if not f.on_disk and (now - f.since > limit)]
                 if due:
                     work.append((held, due[:300]))
-            used = sum(held.spool.bytes for held in self._held.values() if held.spool is not None)
+            used = sum(held.spool.size for held in self._held.values() if held.spool is not None)
         for held, due in work:
             if used >= self.spool_limit:
                 self._problem(f"the spool is full ({used / 1e9:.2f} GB)")
@@ -346,7 +346,7 @@ class Outbox:
                     frame.on_disk = True
                     if number not in held.frames:
                         held.spool.forget(number)
-                used = sum(other.spool.bytes for other in self._held.values() if other.spool is not None)
+                used = sum(other.spool.size for other in self._held.values() if other.spool is not None)
         self._problem("")
 
     def _problem(self, text: str) -> None:
@@ -400,7 +400,7 @@ class Outbox:
             return {
                 "held_frames": sum(len(held.frames) for held in self._held.values()),
                 "memory_bytes": self.memory_bytes,
-                "spool_bytes": sum(held.spool.bytes for held in self._held.values() if held.spool is not None),
+                "spool_bytes": sum(held.spool.size for held in self._held.values() if held.spool is not None),
                 "lost": self.lost_total,
                 "problem": self._spool_problem,
             }

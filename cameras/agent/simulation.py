@@ -140,12 +140,8 @@ class Camera:
         rng = np.random.default_rng(seed)
         self._background = self._draw_background(rng)
         # Drawing noise anew for each picture would cost more than everything else; a pool does not show.
-        self._noise = [
-            rng.normal(0, 2.2, (height, width)).round().clip(-9, 9).astype(np.int8) for _ in range(_NOISE_FIELDS)
-        ]
-        self._noise = [
-            (noise.clip(0, None).astype(np.uint8), (-noise).clip(0, None).astype(np.uint8)) for noise in self._noise
-        ]
+        fields = [rng.normal(0, 2.2, (height, width)).round().clip(-9, 9) for _ in range(_NOISE_FIELDS)]
+        self._noise = [(f.clip(0, None).astype(np.uint8), (-f).clip(0, None).astype(np.uint8)) for f in fields]
 
     def to_pixels(self, x: float, y: float) -> tuple[float, float]:
         """Return the picture coordinates (px) of a place in the arena (cm)."""

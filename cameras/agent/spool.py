@@ -41,7 +41,7 @@ class Spool:
         self._bytes[record.segment] = max(self._bytes.get(record.segment, 0), record.offset + record.length)
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """Bytes that the segments take on the disk."""
         return sum(self._bytes.values())
 

@@ -43,7 +43,7 @@ class CameraSerializer(StrictFields, serializers.ModelSerializer):
 
     class Meta:
         model = Camera
-        fields = ("id", "slug", "name", "rig", "enabled", "simulated", "created", "state", "recording")
+        fields: tuple[str, ...] = ("id", "slug", "name", "rig", "enabled", "simulated", "created", "state", "recording")
         read_only_fields = ("id", "simulated", "created")
 
     @extend_schema_field(OpenApiTypes.OBJECT)
@@ -78,7 +78,7 @@ class CameraWithTokenSerializer(CameraSerializer):
     token = serializers.SerializerMethodField()
 
     class Meta(CameraSerializer.Meta):
-        fields = (*CameraSerializer.Meta.fields, "token")
+        fields: tuple[str, ...] = (*CameraSerializer.Meta.fields, "token")
 
     def get_token(self, camera: Camera) -> str:
         return self.context["token"]

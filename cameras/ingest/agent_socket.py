@@ -227,7 +227,7 @@ class AgentSocket:
         # Other types are of a newer agent; they are no reason to lose its frames.
 
     def _take_clock(self, message: dict[str, Any]) -> None:
-        times = [message.get(name) for name in ("server_ns", "agent_ns", "sent_ns")]
+        times: list[Any] = [message.get(name) for name in ("server_ns", "agent_ns", "sent_ns")]
         if not all(isinstance(value, int) and 0 < value < 2**63 for value in times):
             raise Rejected(BAD_MESSAGE, "time: server_ns, agent_ns and sent_ns must be times in ns.")
         now = time.time_ns()

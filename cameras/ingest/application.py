@@ -9,7 +9,7 @@ from django.urls import path
 
 from cameras.ingest.agent_socket import ingest, station
 
-_router = URLRouter([path("ws/cameras/<slug:slug>/ingest/", ingest)])
+_router = URLRouter([path("ws/cameras/<slug:slug>/ingest/", ingest)])  # type: ignore[arg-type]
 
 
 async def ingest_socket(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -25,6 +25,7 @@ _LONGEST_FROM_VIEWER = 4096
 _ACK = b"ack"
 # Messages that may wait for the application before the connection is not read any more.
 _MESSAGES_AHEAD = 4
+_SECONDS_TO_READ_WHY = 3.0
 
 
 def encoded_binary(payload: bytes) -> bytes:
@@ -52,12 +53,14 @@ class FrameWebSocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._on_ack: Callable[[], None] | None = None
         self._partial = b""
+        self._refused = False
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
         # The application's task was made just now and has not run yet.
         if self.response.status_code == 101:
-            self.scope["extensions"][EXTENSION] = self  # type: ignore[index]
+            extensions: dict[Any, Any] = self.scope["extensions"]
+            extensions[EXTENSION] = self
 
     def take_over(self, on_ack: Callable[[], None]) -> None:
         """Call ``on_ack`` for each text message ``ack`` from now on."""
@@ -75,6 +78,23 @@ class FrameWebSocketProtocol(WebSocketsSansIOProtocol):
         """Bytes that the viewer's link has not taken yet."""
         return 0 if self.disconnected else self.transport.get_write_buffer_size()
 
+    def handle_parser_exception(self) -> None:
+        """Refuse what cannot be taken (too large, no websocket frame) so that the peer gets to read why.
+
+        Closing at once, with bytes of the peer unread, would reset the connection, and the reason with it.
+        """
+        assert self.conn.close_sent is not None
+        code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
+        self.logger.warning("refused a websocket message from %s: %s (%s)", self.client, reason, code)
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self._refused = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(_SECONDS_TO_READ_WHY, self.transport.close)
+
     def send_receive_event_to_app(self) -> None:
         """Hand a message to the application; stop reading when it has several to do, not after each one."""
         paused, self.read_paused = self.read_paused, True
@@ -85,6 +105,8 @@ class FrameWebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         if self._on_ack is None:
             super().data_received(data)
             return

@@ -9,6 +9,7 @@ from typing import Any
 import av
 import cv2
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from cameras import proxy, services, tasks
@@ -64,6 +65,12 @@ def test_the_copy_shows_every_picture_at_its_time(recording: CameraRecording, se
     assert cv2.imread(str(folder / "poster.jpg")).shape == (240, 320, 3)
     files = recording.recording.files
     assert set(files.values_list("role", flat=True)) == {"segment", "frames", "proxy", "poster"}
+    browser = Client()
+    browser.force_login(recording.session.project.memberships.get(role="viewer").user)
+    reply = browser.get(f"/cameras/recordings/{recording.pk}/frames.csv")
+    lines = b"".join(reply.streaming_content).decode().splitlines()
+    assert len(lines) == 51
+    assert lines[20].startswith(f"30,{START + 30 * 40_000_000},")
     # Asked for once more it changes nothing.
     tasks.make_proxy(str(recording.pk))
     assert services.finish_recording(recording_id=recording.pk).finished == row.finished

@@ -1,4 +1,4 @@
-"""The recorder's thread when the disk refuses: nothing is deleted, nothing is acknowledged, and it goes on by itself."""
+"""The recorder when the disk refuses: nothing is deleted, nothing is acknowledged, and it goes on by itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def picture(number: int) -> bytes:
 
 async def until(condition, seconds: float = 15.0) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for is told in callbacks of a thread
             await asyncio.sleep(0.02)
 
 
@@ -40,7 +40,8 @@ async def test_a_disk_that_refuses_costs_time_and_no_frame(tmp_path: Path) -> No
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         # The kernel refuses bytes beyond this size, in the middle of a write, as it does on a full disk.
-        resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "r" / "segment-0001.mjpeg").stat().st_size + 5000, limit[1]))
+        size = (tmp_path / "r" / "segment-0001.mjpeg").stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 5000, limit[1]))
         for number in range(21, 41):
             recorder.add(FrameHeader(number, number, 64, 48), picture(number))
         await until(lambda: any(troubles))
@@ -59,4 +60,5 @@ async def test_a_disk_that_refuses_costs_time_and_no_frame(tmp_path: Path) -> No
     await recorder.close()
     table = frametable.read(tmp_path / "r")
     assert table.in_order()["sequence"].tolist() == list(range(1, 41))
-    assert all(frametable.read_picture(tmp_path / "r", record) == picture(record["sequence"]) for record in table.records)
+    for record in table.records:
+        assert frametable.read_picture(tmp_path / "r", record) == picture(record["sequence"])

@@ -62,7 +62,9 @@ def _rows(
     yield row("cameras: picture age p95", max(v["age_p95"] for v in full["viewers"]), "ms")
     cost = full["cpu"] / full["frames"] * 1000
     against = "ustreamer" if peer else None
-    yield row("cameras: CPU per 1,000 delivered frames", cost, "s", against, peer)
+    yield row("cameras: CPU per 1,000 delivered frames, ingest included", cost, "s", against, peer)
+    relay = (full["cpu_of"]["web"] + full["cpu_of"]["redis"]) / full["frames"] * 1000
+    yield row("cameras: CPU per 1,000 delivered frames, relay and Redis", relay, "s", against, peer)
     for part in ("web", "ingest", "redis"):
         yield row(f"cameras: of which {part}", full["cpu_of"][part] / full["frames"] * 1000, "s")
     thin_age = max(v["age_p95"] for v in thin["viewers"] if v["label"] == "thin")
@@ -180,7 +182,8 @@ def _laboratory(folder: Path) -> Iterator[_Place]:
         feeder.stdout.readline()
         yield _Place(ports["web"], slugs, key, pids)
     finally:
-        for process in processes:
+        # The feeder first: it would complain of servers that go.
+        for process in reversed(processes):
             process.kill()
             process.wait()
         for slug in slugs:

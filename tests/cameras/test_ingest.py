@@ -201,3 +201,13 @@ def _stored(agent: ClientConnection, recording: CameraRecording, sequence: int) 
 def _state(recording: CameraRecording) -> str:
     recording.refresh_from_db()
     return recording.state
+
+
+def test_an_agent_with_a_wrong_token_ends_and_says_so(laboratory: Laboratory) -> None:
+    catalog = make_catalog(1)
+    name = laboratory.start_agent(catalog.cameras[0].slug, "cam_wrong", name="agent-refused")
+    assert laboratory.processes[name].wait(20) == 3
+    assert "refuses this camera" in laboratory.log(name)
+    good = laboratory.start_agent(catalog.cameras[0].slug, catalog.tokens[0])
+    wait_for(lambda: laboratory.state(catalog.cameras[0].slug).get("fps"), "picture")
+    assert laboratory.terminate(good) == 0

@@ -5,7 +5,7 @@ from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_required
 from django.urls import include, path
 from django.views.generic import TemplateView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from labsite.stack.health import healthz
 
@@ -23,7 +23,11 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", include(api)),
     path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
+    path(
+        "api/docs/",
+        SpectacularSwaggerSplitView.as_view(template_name="api_docs.html", url_name="api-schema"),
+        name="api-docs",
+    ),
     path("", include("cameras.urls")),
     path("", include("sessions.urls")),
     path("", include("analysis.urls")),

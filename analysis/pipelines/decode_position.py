@@ -54,12 +54,11 @@ class DecodePositionParameters(Parameters):
         None, "cm", "Length of the track from end to end of the animal's range; gives errors in cm.", gt=0
     )
     longest_gap: float = _quantity(0.5, "s", "Longer gaps between positions are left out, not bridged.", gt=0)
-    align: Literal["times", "starts"] = Field(
-        "times",
+    align: Literal["auto", "times", "starts"] = Field(
+        "auto",
         description=(
-            "'times': spikes and positions are on one clock. 'starts': each counts from the start of its "
-            "own recording, "
-            "which the catalog knows."
+            "'times': spikes and positions are on one clock. 'starts': each counts from the start of its own "
+            "recording, which the catalog knows. 'auto': what the recordings say with their parameter 'clock'."
         ),
     )
 
@@ -232,14 +231,29 @@ def _one(run: Run, kind: str) -> InputRecording:
 
 def _clock_shift(settings: DecodePositionParameters, units: InputRecording, position: InputRecording) -> float:
     """Return the seconds that bring spikes onto the clock of the positions."""
-    if settings.align == "times":
+    align = settings.align
+    if align == "auto":
+        # Guessing here would shift spikes against behaviour and only make the decoder look bad.
+        from_start = [recording.parameters.get("clock") == "recording" for recording in (units, position)]
+        if from_start[0] != from_start[1]:
+            counting, other = ("units", "position") if from_start[0] else ("position", "units")
+            raise PipelineError(
+                f"The times of the {counting} recording count from its start, and the {other} recording does not say"
+                " from when its times count: set align to 'times' if both are on one clock, or to 'starts' if both"
+                " count from their starts."
+            )
+        align = "starts" if all(from_start) else "times"
+    if align == "times":
         return 0.0
     from datetime import datetime
 
     starts = []
     for recording in (units, position):
         if recording.start is None:
-            raise PipelineError(f"align is 'starts', but the {recording.kind} recording has no start in the catalog.")
+            raise PipelineError(
+                f"Times count from the start of each recording, but the {recording.kind} recording has no start in the"
+                " catalog."
+            )
         starts.append(datetime.fromisoformat(recording.start))
     return (starts[0] - starts[1]).total_seconds()
 

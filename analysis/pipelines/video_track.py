@@ -232,7 +232,7 @@ def _output(run: Run, video: Video, background: NDArray[np.uint8], track: Track)
         kind="position",
         format="position-npz",
         files=("position.npz",),
-        parameters={"unit": unit, "body_point": "centroid of the silhouette without the tail"},
+        parameters={"unit": unit, "clock": "recording", "body_point": "centroid of the silhouette without the tail"},
         rate=float(1 / np.median(steps)) if steps.size and np.median(steps) > 0 else None,
         channels=2,
         duration=float(track.time[-1] - track.time[0]),

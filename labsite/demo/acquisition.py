@@ -22,7 +22,7 @@ from cameras.models import CameraRecording, RecordingState
 from labsite.demo.boxes import BOX_OF_RIG, ODOUR_BOX, Box
 from labsite.demo.laboratory import EXPERIMENTER, ODOUR_TASK
 from labsite.demo.odourevents import odour_events
-from labsite.demo.recordings import POSITION_HZ, write_position_npz, write_units_npz
+from labsite.demo.recordings import FROM_START, POSITION_HZ, write_position_npz, write_units_npz
 from labsite.demo.world import World, open_world
 from sessions.errors import LabError
 from sessions.models import Animal, Recording, Rig, Session, Task
@@ -99,8 +99,8 @@ class Instruments:
         write_units_npz(world, root / below / "units.npz", start=first, stop=last)
         # The units last: they are the mark that all of it is there.
         wanted: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
-            (POSITION, "position", "true-position.npz", {"rate": POSITION_HZ, "unit": "cm"}),
-            (UNITS, "units", "units.npz", {}),
+            (POSITION, "position", "true-position.npz", {"rate": POSITION_HZ, "unit": "cm", **FROM_START}),
+            (UNITS, "units", "units.npz", FROM_START),
         )
         present = set(_of(row.session, start).values_list("name", flat=True))
         return [

@@ -17,18 +17,18 @@ def world(worlds: Path, box: Box) -> str:
 
 def units(box: Box, worlds: Path, path: Path, *, start: float, seconds: float) -> dict[str, Any]:
     """Make an NWB file with the units from ``start`` (Unix time, s) on."""
-    from labsite.demo.recordings import write_units_nwb
+    from labsite.demo.recordings import FROM_START, write_units_nwb
 
     write_units_nwb(open_world(worlds, box.arena), path, start=start, stop=start + seconds)
-    return {}
+    return dict(FROM_START)
 
 
 def position(box: Box, worlds: Path, path: Path, *, start: float, seconds: float) -> dict[str, Any]:
     """Make a file with the true position."""
-    from labsite.demo.recordings import POSITION_HZ, write_position_npz
+    from labsite.demo.recordings import FROM_START, POSITION_HZ, write_position_npz
 
     write_position_npz(open_world(worlds, box.arena), path, start=start, stop=start + seconds)
-    return {"rate": POSITION_HZ, "unit": "cm"}
+    return {"rate": POSITION_HZ, "unit": "cm", **FROM_START}
 
 
 def film(box: Box, worlds: Path, path: Path, *, start: float, seconds: float) -> dict[str, Any]:

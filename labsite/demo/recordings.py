@@ -11,6 +11,8 @@ import numpy as np
 from labsite.demo.world import Spikes, World
 
 POSITION_HZ = 50.0
+# What a reader must know of these files: their times count from the start of their recording.
+FROM_START = {"clock": "recording"}
 
 
 def write_units_npz(world: World, path: Path, *, start: float, stop: float) -> int:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -160,6 +161,20 @@ def test_recordings_that_start_at_different_moments_are_put_on_one_clock(tmp_pat
     wrong, _ = run_pipeline("decode.position", tmp_path / "b", late, track[1], shifts=0)
     assert right.metrics["median_error"].value < 7
     assert wrong.metrics["median_error"].value > 20
+
+
+def test_the_clocks_are_what_the_recordings_say_and_never_a_guess(tmp_path, track, laps):
+    np.savez(tmp_path / "late.npz", spike_times=laps.spike_times - 7.5, spike_units=laps.spike_units)
+    late = recording(
+        "units", "units-npz", tmp_path / "late.npz", start="2026-03-01T10:00:07.500000+00:00", clock="recording"
+    )
+    position = replace(track[1], parameters={**track[1].parameters, "clock": "recording"})
+    aligned, _ = run_pipeline("decode.position", tmp_path / "a", late, position, shifts=0)
+    assert aligned.metrics["median_error"].value < 7
+    with pytest.raises(PipelineError, match="the position recording does not say from when"):
+        run_pipeline("decode.position", tmp_path / "b", late, track[1], shifts=0)
+    with pytest.raises(PipelineError, match="the units recording does not say from when"):
+        run_pipeline("decode.position", tmp_path / "c", track[0], position, shifts=0)
 
 
 def test_decoding_says_what_is_missing(tmp_path, track, laps):

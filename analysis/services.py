@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
@@ -75,7 +76,7 @@ def submit(
                 JobInput.objects.bulk_create(
                     JobInput(job=job, recording=recording, order=order) for order, recording in enumerate(found)
                 )
-                transaction.on_commit(lambda job=job: wake.send(job.pk, job.queue))
+                transaction.on_commit(partial(wake.send, job.pk, job.queue))
         except IntegrityError as error:
             if "job_computed_once" not in str(error):
                 raise

@@ -25,17 +25,15 @@ def page_of_choices(user: Any, asked: QueryDict) -> dict[str, Any]:
     mine = selectors.recordings_to_analyse(user).filter(session__project__in=projects_for(user, "change"))
     named = _recordings(mine, asked.getlist("recording"))
     session_id = _uuid(asked.get("session", "")) or (named[0].session_id if named else None)
-    pipelines = [
-        {"pipeline": pipeline, "fits": _may_take(pipeline, named)} for pipeline in registry.all_pipelines().values()
-    ]
+    pipelines = registry.all_pipelines()
+    fitting = [pipeline for pipeline in pipelines.values() if _may_take(pipeline, named)]
     wanted = asked.get("pipeline", "")
-    fitting = [row["pipeline"] for row in pipelines if row["fits"]]
-    pipeline = next((row["pipeline"] for row in pipelines if row["pipeline"].name == wanted), None)
+    pipeline = pipelines.get(wanted)
     if pipeline is None and not wanted and named and len(fitting) == 1:
         pipeline = fitting[0]
     values = forms.posted_parameters(pipeline, asked) if pipeline and asked.get("filled") else None
     return {
-        "pipelines": pipelines,
+        "pipelines": [{"pipeline": each, "fits": each in fitting} for each in pipelines.values()],
         "pipeline": pipeline,
         "named": named,
         "session_id": session_id,

@@ -21,13 +21,14 @@ from analysis.submission_page import chosen_inputs, page_of_choices
 from sessions.downloads import file_response
 from sessions.errors import Invalid
 from sessions.permissions import can
+from sessions.requests import HtmxRequest
 
 JOBS_ON_A_PAGE = 50
 
 
 @login_required
 @require_GET
-def job_list(request: HttpRequest) -> HttpResponse:
+def job_list(request: HtmxRequest) -> HttpResponse:
     """The jobs of the user's projects, newest first; the table alone when htmx asks for it again."""
     jobs = selectors.jobs(request.user)
     state = request.GET.get("state", "")
@@ -36,6 +37,9 @@ def job_list(request: HttpRequest) -> HttpResponse:
     pipeline = request.GET.get("pipeline", "")
     if pipeline:
         jobs = jobs.filter(pipeline=pipeline)
+    session = request.GET.get("session", "")
+    if session:
+        jobs = selectors.of_session(jobs, session)
     page = Paginator(jobs, JOBS_ON_A_PAGE).get_page(request.GET.get("page"))
     rows = [{"job": job, "left": selectors.time_left(job), "took": selectors.took(job)} for job in page]
     from analysis.pipelines import registry
@@ -43,10 +47,11 @@ def job_list(request: HttpRequest) -> HttpResponse:
     context = {
         "page": page,
         "rows": rows,
-        "live": any(row["job"].state not in ENDED for row in rows),
+        "live": any(job.state not in ENDED for job in page),
         "state": state,
         "states": JobState.choices,
         "pipeline": pipeline,
+        "session": session,
         "pipelines": list(registry.all_pipelines()),
         "query": request.GET.urlencode(),
     }
@@ -56,7 +61,7 @@ def job_list(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def job_new(request: HttpRequest) -> HttpResponse:
+def job_new(request: HtmxRequest) -> HttpResponse:
     """Choose a pipeline, its recordings and parameters, and queue it."""
     if request.method == "POST":
         return _queue(request)

@@ -46,14 +46,16 @@ LAB_SECURE = _flag("LAB_SECURE")
 LAB_REDIS_URL = os.environ.get("LAB_REDIS_URL", "redis://127.0.0.1:6379/0")
 
 # A running job says every so often that it lives; silent for so long it is taken for lost; one that was sent to the
-# workers and neither runs nor waits in Redis after so long is sent again. Threads 0: the cores shared by the worker's jobs.
+# workers and neither runs nor waits in Redis after so long is sent again. Threads 0: the cores shared by the worker's
+# jobs.
 LAB_JOB_HEARTBEAT = _seconds("LAB_JOB_HEARTBEAT", 5)
 LAB_JOB_STALE = _seconds("LAB_JOB_STALE", 60)
 LAB_JOB_RESEND = _seconds("LAB_JOB_RESEND", 10)
 LAB_SUPERVISE_PERIOD = _seconds("LAB_SUPERVISE_PERIOD", 2)
 LAB_JOB_THREADS = int(os.environ.get("LAB_JOB_THREADS", "0"))
 
-# Recording refuses to start below so many free bytes; a stopped recording waits so long (s) for a camera that is offline.
+# Recording refuses to start below so many free bytes; a stopped recording waits so long (s) for a camera that is
+# offline.
 LAB_DISK_RESERVE = int(os.environ.get("LAB_DISK_RESERVE", str(2 * 1024**3)))
 LAB_OFFLINE_GRACE = _seconds("LAB_OFFLINE_GRACE", 30)
 

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from django.contrib.staticfiles.finders import BaseFinder
+from django.core.checks import CheckMessage
 from django.core.files.storage import FileSystemStorage, Storage
 
 # package, folder inside it, files: all that pages load. Bokeh's folder also holds its type declarations, 900 files.
@@ -23,11 +24,14 @@ class WheelFilesFinder(BaseFinder):
             if spec is not None and spec.submodule_search_locations:
                 yield prefix, Path(spec.submodule_search_locations[0]) / folder, names
 
-    def check(self, **kwargs: object) -> list[object]:  # noqa: ARG002
+    def check(self, **kwargs: object) -> list[CheckMessage]:  # noqa: ARG002
         """Nothing can be misconfigured here."""
         return []
 
-    def find(self, path: str, find_all: bool = False, **kwargs: object) -> str | list[str]:
+    # For a file that it does not have, Django wants an empty list (its own finders give one); the stubs say None.
+    def find(  # type: ignore[override]
+        self, path: str, find_all: bool = False, **kwargs: object
+    ) -> str | list[str]:
         """Return the file for a static path such as ``bokeh/bokeh.min.js``, or an empty list."""
         find_all = bool(kwargs.get("all", find_all))
         for prefix, folder, names in self._folders():

@@ -60,7 +60,7 @@ class JobSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Job
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "pipeline", "version", "project", "recordings", "parameters", "seed", "state", "progress", "message",
             "attempt", "error", "result", "user", "worker", "created", "started", "finished",
         )  # fmt: skip

@@ -13,6 +13,11 @@ import pwd
 import signal
 import sys
 
+# Known to type checkers by its name; the module `typing` would double the start.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ctypes
+
 PR_SET_PDEATHSIG = 1
 PR_SET_KEEPCAPS = 8
 PR_CAP_AMBIENT = 47
@@ -22,7 +27,7 @@ CAP_DAC_OVERRIDE = 1
 CAP_DAC_READ_SEARCH = 2
 
 
-def libc() -> object | None:
+def libc() -> "ctypes.CDLL | None":
     """The C library with `errno` kept, or None where there is no prctl (not Linux)."""
     if not sys.platform.startswith("linux"):
         return None
@@ -60,7 +65,7 @@ def raise_ambient(capability: int) -> None:
     bit = 1 << capability
     data = (Data * 2)(Data(bit, bit, bit), Data(0, 0, 0))
     header = Header(CAPABILITY_VERSION_3, 0)
-    c = libc()
+    c = ctypes.CDLL(None, use_errno=True)
     if c.capset(ctypes.byref(header), data) or c.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0):
         raise OSError(
             ctypes.get_errno(),

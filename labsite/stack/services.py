@@ -300,7 +300,7 @@ def ensure_database(home: Path) -> None:
     """Create the laboratory's database in a fresh cluster."""
     with psycopg.connect(postgres_url(home, "postgres"), autocommit=True, connect_timeout=5) as connection:
         if not connection.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone():
-            connection.execute(f"create database {DATABASE}")  # type: ignore[call-overload]
+            connection.execute(f"create database {DATABASE}")
 
 
 def stop_postgres(home: Path, *, seconds: float = 30) -> None:

@@ -18,6 +18,7 @@ from sessions import selectors, services
 from sessions.data_roots import DEFAULT, default_root
 from sessions.forms import NotesForm, RegisterForm, SessionListFilter, StartSessionForm, carry_out, session_initial
 from sessions.permissions import can, projects_for, require
+from sessions.requests import HtmxRequest
 
 PAGE = 50
 EVENTS_SHOWN = 100
@@ -111,7 +112,7 @@ def end_session(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @login_required
 @require_POST
-def session_notes(request: HttpRequest, pk: UUID) -> HttpResponse:
+def session_notes(request: HtmxRequest, pk: UUID) -> HttpResponse:
     """Keep the notes; answers the part of the page that says so."""
     row = selectors.one(selectors.sessions(request.user), pk)
     require(request.user, "change", row)
@@ -120,7 +121,7 @@ def session_notes(request: HttpRequest, pk: UUID) -> HttpResponse:
     if form.is_valid():
         kept = carry_out(form, services.update_session, by=request.user, session=row, **form.cleaned_data)
         saved = kept is not None
-    if saved and not getattr(request, "htmx", False):
+    if saved and not request.htmx:
         return redirect("lab:session", row.pk)
     # htmx puts the answer of an error into the page only with a status of success.
     return render(request, "sessions/_notes.html", {"session": row, "form": form, "saved": saved, "may_change": True})

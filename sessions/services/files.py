@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -126,7 +127,7 @@ def hash_soon(files: Sequence[tuple[DataFile, Found]]) -> None:
             file.sha256 = sha256_of(found)
             DataFile.objects.filter(pk=file.pk).update(sha256=file.sha256)
         else:
-            transaction.on_commit(lambda pk=file.pk: wake_hashing(pk))  # type: ignore[misc]
+            transaction.on_commit(partial(wake_hashing, file.pk))
 
 
 def wake_hashing(file_id: Any) -> None:

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from analysis.jobs.models import Job, JobState, Result, Worker
+from analysis.jobs.models import Job, JobInput, JobState, Result, Worker
 from sessions.errors import NotFound
 from sessions.models import Recording
 from sessions.permissions import visible
@@ -26,6 +26,16 @@ def jobs(user: Any) -> QuerySet[Job]:
     """Return the jobs of the user's projects, newest first, without their logs."""
     queryset = Job.objects.select_related("project", "user", "result").prefetch_related("inputs__recording__session")
     return visible(user, queryset.defer("log", "environment", "result__provenance"))
+
+
+def of_session(queryset: QuerySet[Job], session_id: str) -> QuerySet[Job]:
+    """Narrow jobs to those that read a recording of a session; ``NotFound`` when that is no identifier."""
+    try:
+        UUID(session_id)
+    except ValueError as error:
+        raise NotFound("There is no such session here.") from error
+    inputs = JobInput.objects.filter(recording__session_id=session_id)
+    return queryset.filter(pk__in=inputs.values("job_id"))
 
 
 def job(user: Any, job_id: UUID) -> Job:

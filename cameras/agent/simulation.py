@@ -159,9 +159,10 @@ class Camera:
         clock += f".{captured_ns // 1_000_000 % 1000:03d}"
         scale = self.height / 480 * 0.42
         low = self.height - max(4, self.height // 70)
-        cv2.putText(picture, f"{self.label}  {number}", (6, low), cv2.FONT_HERSHEY_SIMPLEX, scale, 190, 1, cv2.LINE_AA)
-        right = self.width - cv2.getTextSize(clock, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0] - 6
-        cv2.putText(picture, clock, (right, low), cv2.FONT_HERSHEY_SIMPLEX, scale, 190, 1, cv2.LINE_AA)
+        # In the middle: pages write the camera's name and the age of the picture into the corners.
+        text = f"{self.label}  {number}  {clock}"
+        left = (self.width - cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0]) // 2
+        cv2.putText(picture, text, (left, low), cv2.FONT_HERSHEY_SIMPLEX, scale, 190, 1, cv2.LINE_AA)
         draw_number(picture, number)
         return picture
 

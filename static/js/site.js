@@ -14,7 +14,10 @@ function bytes(count) {
 
 function chip(element, kind, shape, text, title) {
   element.className = `chip ${kind} ${element === disk ? "chip-disk" : ""}`;
-  element.textContent = `${shape} ${text}`;
+  const mark = document.createElement("span");
+  mark.setAttribute("aria-hidden", "true");
+  mark.textContent = shape;
+  element.replaceChildren(mark, text);
   element.title = title;
   element.hidden = false;
 }

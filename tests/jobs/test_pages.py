@@ -153,3 +153,14 @@ def test_lists_cost_a_constant_number_of_queries(browse, lab, django_assert_max_
         submit(user=lab.experimenter, pipeline="test.mean", recordings=[recording.pk])
     with django_assert_max_num_queries(12):
         browse.get("/jobs/")
+
+
+@pytest.mark.django_db
+def test_a_session_shows_what_was_computed_of_it_and_nothing_else(browse, lab):
+    queue(lab)
+    htmx = {"HX-Request": "true"}
+    here = browse.get(f"/jobs/?session={lab.recording.session_id}", headers=htmx).content.decode()
+    assert "test.mean" in here
+    elsewhere = browse.get("/jobs/?session=00000000-0000-4000-8000-000000000000", headers=htmx).content.decode()
+    assert "Nothing was computed of this session yet" in elsewhere
+    assert browse.get("/jobs/?session=of-yesterday").status_code == 404

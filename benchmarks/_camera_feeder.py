@@ -23,12 +23,12 @@ def pool(width: int, height: int, size: int, count: int = 30) -> list[bytes]:
     """Return JPEG pictures of about ``size`` bytes: texture, and a bright disc that moves."""
     rng = np.random.default_rng(0)
     base = cv2.GaussianBlur(rng.integers(0, 255, (height, width, 3), dtype=np.uint8), (0, 0), 3)
-    base = cv2.normalize(base, None, 0, 255, cv2.NORM_MINMAX)
+    base = cv2.normalize(base, base, 0, 255, cv2.NORM_MINMAX)
     pictures = []
     for index in range(count):
         picture = base.copy()
         cv2.circle(picture, (int(width * (index + 0.5) / count), height // 2), 40, (255, 255, 255), -1)
-        picture = cv2.add(picture, rng.integers(0, 12, picture.shape, dtype=np.uint8))
+        picture = cv2.add(picture, rng.integers(0, 12, (height, width, 3), dtype=np.uint8))
         for quality in range(95, 20, -5):
             data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
             if len(data) <= size:

@@ -14,6 +14,7 @@ import os
 import struct
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -136,7 +137,7 @@ async def main() -> None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         sock.setblocking(False)
         await loop.sock_connect(sock, (one["host"], one["port"]))
-        _, viewer = await loop.create_connection(lambda one=one: Viewer(one, loop), sock=sock)
+        _, viewer = await loop.create_connection(partial(Viewer, one, loop), sock=sock)
         await viewer.opened
         viewers.append(viewer)
     print("ready", flush=True)

@@ -154,7 +154,7 @@ def _laboratory(folder: Path) -> Iterator[_Place]:
         slugs.append(slug)
         url = f"ws://127.0.0.1:{ports['ingest']}/ws/cameras/{slug}/ingest/"
         feed.append({"url": url, "token": token, "fps": FPS, "width": 640, "height": 480})
-    processes = []
+    processes: list[subprocess.Popen[Any]] = []
     try:
         pids = {}
         for part, port in ports.items():

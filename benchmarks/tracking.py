@@ -65,6 +65,9 @@ def _mog2(video: Video) -> tuple[np.ndarray, float]:
     element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
     found = []
     for _, frame in islice(video.frames(), FRAMES):
+        if frame is None:
+            found.append((np.nan, np.nan))
+            continue
         mask = cv2.morphologyEx(subtractor.apply(frame), cv2.MORPH_OPEN, element)
         contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         moments = cv2.moments(max(contours, key=cv2.contourArea)) if contours else {"m00": 0}

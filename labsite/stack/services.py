@@ -85,10 +85,11 @@ def _start(service: str, home: Path, command: Command, ready: Callable[[Path], b
     process, starts = command.start(log), 1
     while not ready(home):
         if process.poll() is not None:
-            # Parts of a server that was killed may hold its memory for a moment longer.
+            # A server that was killed may take a moment to end, and holds its number until it is waited for.
             if starts == MOST_STARTS:
                 raise HomeError(f"{service} ended with status {process.returncode}: {last_line(log)} (see {log})")
             time.sleep(0.5)
+            _reap_all()
             process, starts = command.start(log), starts + 1
         if time.monotonic() > deadline:
             process.kill()

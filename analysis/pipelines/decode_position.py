@@ -362,6 +362,22 @@ def _metrics(settings: DecodePositionParameters, outcome: _Outcome) -> dict[str,
             f"share of bins with an error of at most {10 * scale:.3g} {unit}; {scored}",
             headline=True,
         ),
+    }
+    if outcome.p is not None:
+        shifts = int(outcome.null.size)
+        metrics["p"] = Metric(
+            outcome.p,
+            "",
+            "p",
+            f"(1 + k) / (1 + n), n = {shifts} circular shifts of at least {settings.shortest_shift:g} s, all units "
+            "together, whole cross-validation repeated",
+            headline=True,
+        )
+        metrics["chance_median_error"] = Metric(
+            float(np.median(outcome.null)) * scale, unit, "chance", "median over shifts of the median error"
+        )
+        metrics["shifts"] = Metric(shifts, "shifts", "circular shifts", f"of at least {settings.shortest_shift:g} s")
+    metrics |= {
         "r2": Metric(measured.r2, "", "R2", "1 - residual / total sum of squares of the decoded maximum"),
         "zone_accuracy": Metric(
             measured.zone_accuracy * 100,
@@ -393,20 +409,6 @@ def _metrics(settings: DecodePositionParameters, outcome: _Outcome) -> dict[str,
         metrics["track_length"] = Metric(
             outcome.behaviour.length, "cm", "track length", "range of the linearised position"
         )
-    if outcome.p is not None:
-        shifts = int(outcome.null.size)
-        metrics["p"] = Metric(
-            outcome.p,
-            "",
-            "p",
-            f"(1 + k) / (1 + n), n = {shifts} circular shifts of at least {settings.shortest_shift:g} s, all units "
-            "together, whole cross-validation repeated",
-            headline=True,
-        )
-        metrics["chance_median_error"] = Metric(
-            float(np.median(outcome.null)) * scale, unit, "chance", "median over shifts of the median error"
-        )
-        metrics["shifts"] = Metric(shifts, "shifts", "circular shifts", f"of at least {settings.shortest_shift:g} s")
     return metrics
 
 

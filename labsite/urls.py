@@ -8,6 +8,7 @@ from django.views.generic import TemplateView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from labsite.stack.health import healthz
+from sessions.api.unknown import UnknownAddressView
 
 api = [
     path("", include("sessions.api.urls")),
@@ -28,6 +29,7 @@ urlpatterns = [
         SpectacularSwaggerSplitView.as_view(template_name="api_docs.html", url_name="api-schema"),
         name="api-docs",
     ),
+    path("api/<path:rest>", UnknownAddressView.as_view()),
     path("", include("cameras.urls")),
     path("", include("sessions.urls")),
     path("", include("analysis.urls")),

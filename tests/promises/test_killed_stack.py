@@ -1,4 +1,4 @@
-"""Everything is killed at once in the middle of a recording: the pictures are there, play, and come into the catalog."""
+"""All is killed in the middle of a recording: the pictures are there, play, and come into the catalog."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ function chip(element, kind, shape, text, title) {
   const mark = document.createElement("span");
   mark.setAttribute("aria-hidden", "true");
   mark.textContent = shape;
-  element.replaceChildren(mark, text);
+  element.replaceChildren(...(shape ? [mark] : []), text);
   element.title = title;
   element.hidden = false;
 }

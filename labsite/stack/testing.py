@@ -15,6 +15,7 @@ from labsite.stack.process import ROOT
 PR_SET_CHILD_SUBREAPER = 36
 # What is ending as the tests end may take this long.
 GRACE_SECONDS = 10.0
+REAP_SECONDS = 5.0
 
 
 def adopt_orphans() -> None:
@@ -53,6 +54,10 @@ def left_behind(seconds: float = GRACE_SECONDS) -> dict[int, str]:
                     os.kill(pid, 9)
                 except ProcessLookupError:
                     continue
+            # Waited for, so that not even a zombie is left; one that the kernel holds in a system call may take long.
+            deadline = time.monotonic() + REAP_SECONDS
+            while children() and time.monotonic() < deadline:
+                time.sleep(0.05)
             return found
         time.sleep(0.1)
     return {}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
 from cameras.models import CameraRecording, ProxyState, RecordingState
 from sessions.data_roots import find
@@ -17,8 +15,7 @@ from sessions.models import DataFile
 from sessions.permissions import LABORATORY
 from sessions.services import complete_recording, register_file_revision
 from sessions.services.transaction import one_write
-
-log = logging.getLogger(__name__)
+from sessions.waking import wake_worker
 
 PROXY, POSTER = "proxy.mp4", "poster.jpg"
 # A proxy that was asked for so long ago and is not there is asked for again.
@@ -29,10 +26,7 @@ def send_proxy(recording_id: UUID) -> None:
     """Ask a worker for the proxy; without a broker the sweep asks later."""
     from cameras.tasks import make_proxy
 
-    try:
-        make_proxy.delay(str(recording_id))
-    except (OperationalError, OSError):
-        log.warning("the proxy of %s waits for the sweep: the broker does not answer", recording_id)
+    wake_worker(make_proxy, recording_id, "the proxy of")
 
 
 def queue_proxy(*, recording: CameraRecording) -> None:

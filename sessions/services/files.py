@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from django.db import transaction
-from kombu.exceptions import OperationalError
 
 from sessions.data_roots import DEFAULT, Found, clean_path, find, path_of, root_named
 from sessions.errors import Conflict, Invalid
 from sessions.models import DataFile, DataRoot, FileRole, Recording
 from sessions.permissions import require
 from sessions.services.transaction import one_write
-
-log = logging.getLogger(__name__)
+from sessions.waking import wake_worker
 
 # Hashed while the caller waits: at about 1 GB/s of SHA-256 less than a tenth of a second.
 SMALL_FILE_BYTES = 64 * 1000 * 1000
@@ -134,11 +131,7 @@ def wake_hashing(file_id: Any) -> None:
     """Ask a worker to hash a file."""
     from sessions.tasks import hash_file
 
-    try:
-        hash_file.delay(str(file_id))
-    except (OperationalError, OSError):
-        # The row says that the hash is missing, and the sweep finds it when the broker is back.
-        log.warning("the hashing of file %s waits for the sweep: the broker does not answer", file_id)
+    wake_worker(hash_file, file_id, "the hashing of file")
 
 
 def mark_hashed(*, file: DataFile) -> DataFile:

@@ -8,7 +8,6 @@ and the whole process group goes with it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import signal
@@ -20,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from analysis.jobs.inputfiles import check_and_hash
+from analysis.jobs.inputfiles import check_and_hash, sha256_of
 from analysis.jobs.surroundings import surroundings
 from analysis.pipelines.base import InputFile, InputRecording, Output, PipelineError, Run
 
@@ -91,9 +90,7 @@ def file_below(folder: Path, name: str) -> Path:
 
 def described(path: Path, name: str) -> dict[str, Any]:
     """Return name, size and SHA-256 of a file."""
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {"name": name, "size": path.stat().st_size, "sha256": digest}
+    return {"name": name, "size": path.stat().st_size, "sha256": sha256_of(path)}
 
 
 def write_json(path: Path, value: Any) -> None:

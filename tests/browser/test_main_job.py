@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.browser.chromium import DESKTOP, PHONE
-from tests.stack.laboratory import until
+from tests.waiting import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 

@@ -22,18 +22,14 @@ from websockets.sync.client import ClientConnection, connect
 
 from cameras import frametable
 from labsite.stack import services
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
     """Return the first true value of a condition; AssertionError says what did not happen in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.03)
-    raise AssertionError(f"within {seconds} s there was no {what}")
+    return until(condition, seconds, what)
 
 
 def free_port() -> int:

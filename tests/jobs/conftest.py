@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,23 +24,13 @@ from analysis.pipelines import registry
 from sessions.models import Membership, Project, Session
 from sessions.permissions import LABORATORY
 from sessions.services import register_recording
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRY_POINTS = """[labsite.pipelines]
 test.mean = tests.jobs.pipelines:Mean
 test.gate = tests.jobs.pipelines:Gate
 """
-
-
-def until(condition: Callable[[], object], seconds: float = 30.0) -> object:
-    """Wait until a condition holds and return its value; fail after a deadline."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.02)
 
 
 def ended(job: Job, seconds: float = 30.0) -> Job:

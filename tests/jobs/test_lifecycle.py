@@ -17,7 +17,8 @@ from analysis.jobs.storing import store
 from analysis.jobs.sweep import Sweep
 from analysis.selectors import metrics
 from analysis.services import cancel, reproduce, run_again, submit
-from tests.jobs.conftest import alive, ended, hand_over, pid_at, until
+from tests.jobs.conftest import alive, ended, hand_over, pid_at
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

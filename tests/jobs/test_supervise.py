@@ -12,7 +12,8 @@ import pytest
 from analysis.jobs import transitions
 from analysis.jobs.models import Job, JobState
 from labsite.stack import alive
-from tests.jobs.conftest import ROOT, ended, hand_over, lab_environment, until
+from tests.jobs.conftest import ROOT, ended, hand_over, lab_environment
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

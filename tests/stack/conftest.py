@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stack.laboratory import Laboratory, until
+from tests.stack.laboratory import Laboratory
+from tests.waiting import until
 
 
 @pytest.fixture(scope="session")

@@ -11,13 +11,14 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
 from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import psutil
+
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # For two cores that other tests keep busy; alone it is a fraction of that.
@@ -41,16 +42,6 @@ def lab(*arguments: str, seconds: float = START_SECONDS, root: Path = ROOT, **mo
         check=False,
         stdin=subprocess.DEVNULL,
     )
-
-
-def until(condition: Callable[[], Any], seconds: float, what: str | Callable[[], str]) -> Any:
-    """Wait until `condition()` is true and return what it returned; fail with `what`, asked then, after `seconds`."""
-    deadline = time.monotonic() + seconds
-    pause = threading.Event()
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what() if callable(what) else what}"
-        pause.wait(0.05)
-    return found
 
 
 class Laboratory:

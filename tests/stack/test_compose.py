@@ -25,7 +25,8 @@ import yaml
 
 from labsite.stack.services import Command
 from labsite.stack.supervisor import look_at_health
-from tests.stack.laboratory import ROOT, environment, until
+from tests.stack.laboratory import ROOT, environment
+from tests.waiting import until
 
 FILE = ROOT / "docker-compose.yml"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what a container listens on

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
-from tests.stack.laboratory import until
+from tests.waiting import until
 
 SECONDS_TO_A_DECODED_POSITION = 180
 

@@ -16,7 +16,8 @@ import pytest
 
 from labsite.stack import environment as subject
 from labsite.stack.environment import EnvironmentFailureError, ensure, pip_options, uv_environment
-from tests.stack.laboratory import ROOT, environment, until
+from tests.stack.laboratory import ROOT, environment
+from tests.waiting import until
 
 
 def wheel(folder: Path, name: str, version: str) -> str:

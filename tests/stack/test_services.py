@@ -14,7 +14,8 @@ import redis
 
 from labsite.stack import services
 from labsite.stack.home import prepare_home, socket_directory
-from tests.stack.laboratory import ROOT, environment, until
+from tests.stack.laboratory import ROOT, environment
+from tests.waiting import until
 
 
 @pytest.fixture

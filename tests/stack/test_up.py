@@ -11,7 +11,8 @@ import time
 import psutil
 import pytest
 
-from tests.stack.laboratory import Laboratory, alive, lab, until
+from tests.stack.laboratory import Laboratory, alive, lab
+from tests.waiting import until
 
 PROCESSES = ("postgres", "redis", "web", "ingest", "worker-default", "worker-cpu", "supervise")
 PARTS = {"postgres", "redis", "web", "ingest", "worker.default", "worker.cpu", "supervise", "disk"}

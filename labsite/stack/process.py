@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from labsite.stack.logs import RotatingLog
 from labsite.stack.services import Command
@@ -40,9 +41,9 @@ class Process:
     command: Command | None = None
 
 
-def python(name: str, *arguments: str, **more: object) -> Process:
+def python(name: str, *arguments: str, **more: Any) -> Process:
     """A process that runs this environment's Python with `arguments`."""
-    return Process(name, (sys.executable, *arguments), **more)  # type: ignore[arg-type]
+    return Process(name, (sys.executable, *arguments), **more)
 
 
 class Child:

@@ -182,7 +182,7 @@ class SessionBody(LabSerializer):
 
     class Meta:
         model = Session
-        fields = (
+        fields: tuple[str, ...] = (
             "project", "rig", "task", "animals", "people", "start", "end", "number", "title", "narrative", "quality",
             "simulated",
         )  # fmt: skip
@@ -194,9 +194,7 @@ class SessionChange(SessionBody):
     project = None  # type: ignore[assignment]
 
     class Meta(SessionBody.Meta):
-        fields = tuple(  # type: ignore[assignment]
-            name for name in SessionBody.Meta.fields if name not in {"project", "simulated"}
-        )
+        fields = tuple(name for name in SessionBody.Meta.fields if name not in {"project", "simulated"})
 
 
 class SessionEnd(StrictFields, serializers.Serializer):

@@ -179,7 +179,7 @@ def prepare_postgres(home: Path) -> None:
                 f"{data} was made by PostgreSQL {found} and this is PostgreSQL {POSTGRES_MAJOR};"
                 " dump it with the old version and restore it, or choose another --home (docs/deploy.md)."
             )
-        _forget_reused_number(data)
+        _forget_reused_numbers(home)
         return
     part = home / "postgres.part"
     if data.exists() and any(data.iterdir()):
@@ -201,10 +201,14 @@ def prepare_postgres(home: Path) -> None:
     part.replace(data)
 
 
-def _forget_reused_number(data: Path) -> None:
-    """Remove a postmaster.pid whose number belongs to another program by now; Postgres would not start."""
-    if not running_postgres(data.parent) and Path("/proc/self").exists():
-        (data / "postmaster.pid").unlink(missing_ok=True)
+def _forget_reused_numbers(home: Path) -> None:
+    """Remove lock files of a killed server whose number belongs to another program by now; Postgres would not start."""
+    if not Path("/proc/self").exists():
+        return
+    sockets = socket_directory(home, "pg", POSTGRES_SOCKET)
+    for lock in (postgres_data(home) / "postmaster.pid", sockets / f"{POSTGRES_SOCKET}.lock"):
+        if not _server_named_in(lock, home):
+            lock.unlink(missing_ok=True)
 
 
 def _initdb(data: Path) -> tuple[str, ...]:
@@ -272,9 +276,13 @@ def _socket_in_use(home: Path) -> Path:
 
 def running_postgres(home: Path) -> int:
     """Process id of the Postgres that runs on this LAB_HOME, 0 where none does."""
+    return _server_named_in(postgres_data(home) / "postmaster.pid", home)
+
+
+def _server_named_in(lock: Path, home: Path) -> int:
+    """Process id in the first line of a lock file, 0 where that is no server of this LAB_HOME (any more)."""
     try:
-        lines = (postgres_data(home) / "postmaster.pid").read_text().splitlines()
-        pid = int(lines[0])
+        pid = int(lock.read_text().splitlines()[0])
     except (OSError, ValueError, IndexError):
         return 0
     if pid <= 0 or _gone(pid):

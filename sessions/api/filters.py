@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any, ClassVar
 
 import django_filters as df
@@ -41,7 +42,11 @@ class TimeField(forms.Field):
             time = None
         if time is None or time.tzinfo is None:
             raise ValidationError("Write a time with its zone, such as 2026-03-02T12:00:00Z.")
-        return time
+        try:
+            # Postgres knows fewer offsets than Python, so it is given UTC.
+            return time.astimezone(UTC)
+        except OverflowError:
+            raise ValidationError("This time is outside the calendar.") from None
 
 
 class TimeFilter(df.Filter):

@@ -29,11 +29,17 @@ class StrictJSONParser(JSONParser):
         if len(body) > MOST_BYTES:
             raise TooLarge(f"The body is longer than {MOST_BYTES} bytes; send it in parts.")
         try:
-            return json.loads(body.decode("utf-8"), parse_constant=_refuse, parse_float=_finite)
+            data = json.loads(body.decode("utf-8"), parse_constant=_refuse, parse_float=_finite)
+            if b"\\ud" in body.lower():
+                # Half of a surrogate pair can be neither stored nor sent back in an error.
+                json.dumps(data, ensure_ascii=False).encode()
         except RecursionError:
             raise ParseError("The JSON is nested too deeply.") from None
+        except UnicodeEncodeError:
+            raise ParseError("The body is not text: it holds half of a surrogate pair.") from None
         except ValueError as error:
             raise ParseError(f"The body is not JSON: {error}.") from None
+        return data
 
 
 def _refuse(name: str) -> Any:

@@ -34,11 +34,18 @@ from sessions.models import (
 )
 
 
+class _PersonField(serializers.SlugRelatedField):
+    """A person by user name; a name that Postgres cannot even look for is nobody's."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str) or "\0" in data:
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 def _people(**options: Any) -> serializers.SlugRelatedField:
     """People are given and shown by their user name."""
-    return serializers.SlugRelatedField(
-        slug_field="username", queryset=get_user_model().objects.filter(is_active=True), **options
-    )
+    return _PersonField(slug_field="username", queryset=get_user_model().objects.filter(is_active=True), **options)
 
 
 class LabSerializer(StrictFields, serializers.ModelSerializer):

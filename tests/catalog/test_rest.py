@@ -270,3 +270,32 @@ def test_inactive_people_are_nobody(lab, api):
     get_user_model().objects.filter(username="viewer").update(is_active=False)
     lab.viewer.refresh_from_db()
     assert api("viewer").get(f"{API}/animals/").json()["count"] == 0
+
+
+@pytest.mark.parametrize(
+    "time", ["0001-01-01T00:00:00%2B23:59", "9999-12-31T23:59:59-23:59", "2026-03-02T12:00:00%2B23:59"]
+)
+@pytest.mark.parametrize("address", ["sessions/?started_from", "recordings/?created_until", "events/?time_from"])
+def test_times_at_the_edge_of_the_calendar_are_filtered_or_refused(api, address, time):
+    reply = api().get(f"{API}/{address}={time}")
+    if time.startswith("2026"):
+        assert reply.status_code == 200
+    else:
+        assert reply.status_code == 400
+        assert "outside the calendar" in reply.content.decode()
+
+
+@pytest.mark.parametrize("field", ["sex", "status", "identifier", "responsible"])
+def test_half_a_surrogate_pair_is_refused(api, field):
+    body = json.dumps({field: "\ud800"})
+    reply = api().generic("POST", f"{API}/animals/", body, content_type="application/json")
+    assert reply.status_code == 400
+    assert "surrogate" in reply.json()["detail"]
+
+
+def test_a_user_name_with_a_nul_is_nobody(api):
+    reply = api().post(f"{API}/animals/", {"responsible": "\0"}, format="json")
+    assert reply.status_code == 400
+    assert "responsible" in reply.json()["errors"]
+    reply = api().post(f"{API}/sessions/", {"people": ["\0"]}, format="json")
+    assert reply.status_code == 400

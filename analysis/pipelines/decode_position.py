@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _KERNEL_SIGMAS = 6.0
 # Data sets per shift that the error distribution of chance is drawn from.
 _SHOWN_SHIFTS = 50
+# Probabilities of one decoding (time bins times place bins); as 8-byte numbers they take 4 GB.
+_MOST_CELLS = 500_000_000
 
 
 def _quantity(default: Any, unit: str, text: str, **limits: Any) -> Any:
@@ -31,7 +33,7 @@ class DecodePositionParameters(Parameters):
 
     epoch_start: float | None = _quantity(None, "s", "Start of the time decoded; the first position when empty.")
     epoch_stop: float | None = _quantity(None, "s", "End of the time decoded; the last position when empty.")
-    bin: float = _quantity(0.25, "s", "Step of the time bins.", gt=0, le=10)
+    bin: float = _quantity(0.25, "s", "Step of the time bins.", ge=0.001, le=10)
     window: float | None = _quantity(
         None, "s", "Time that one count of spikes covers, a whole number of bins; one bin when empty.", gt=0, le=30
     )
@@ -49,7 +51,7 @@ class DecodePositionParameters(Parameters):
         1.0, "s", "Time left out between training and tested bins; at least the window and all smoothing.", ge=0, le=60
     )
     shifts: int = _quantity(1000, "shifts", "Circular shifts of all units together; 0 skips the test.", ge=0, le=10_000)
-    shortest_shift: float = _quantity(20.0, "s", "Least distance of a shift from none.", ge=20)
+    shortest_shift: float = _quantity(20.0, "s", "Least distance of a shift from none.", ge=20, le=86_400)
     track_length: float | None = _quantity(
         None, "cm", "Length of the track from end to end of the animal's range; gives errors in cm.", gt=0
     )
@@ -297,6 +299,12 @@ def _behaviour(run: Run, recording: InputRecording) -> _Behaviour:
         if length is None:
             raise PipelineError("The speed threshold is in cm/s, but positions are in px: set track_length (cm).")
         threshold = threshold / length * 100
+    bins = (min(last, clean.time[-1]) - max(first, clean.time[0])) / settings.bin
+    if bins * settings.place_bins > _MOST_CELLS:
+        raise PipelineError(
+            f"{bins:,.0f} time bins times {settings.place_bins} place bins are more than memory should hold "
+            f"({_MOST_CELLS:,}): use longer bins or a shorter time."
+        )
     edges = spikes.time_edges(float(max(first, clean.time[0])), float(min(last, clean.time[-1])), settings.bin)
     binned = position.bin_position(
         clean.time,

@@ -111,6 +111,8 @@ def test_a_bad_plugin_is_named(tmp_path, fresh_registry, target, body, words):
         ("decode.position", {"epoch_start": 5, "epoch_stop": 4}, "epoch_stop must be after"),
         ("decode.position", {"shortest_shift": 5}, "greater than or equal to 20"),
         ("decode.position", {"bin": float("nan")}, "finite"),
+        ("decode.position", {"bin": 1e-9}, "greater than or equal to 0.001"),
+        ("decode.position", {"shortest_shift": 1e300}, "less than or equal to 86400"),
         ("decode.position", {"bins": 50}, "Extra inputs"),
         ("ephys.lfp", {"theta_low": 9.5}, "theta_high must be"),
         ("ephys.lfp", {"rate": -1}, "greater than or equal"),
@@ -194,6 +196,12 @@ def test_decoding_says_what_is_missing(tmp_path, track, laps):
     ):
         with pytest.raises(PipelineError, match=words):
             run_pipeline("decode.position", tmp_path / "run", *recordings, **parameters)
+
+
+def test_decoding_refuses_more_bins_than_memory_holds(tmp_path, track, monkeypatch):
+    monkeypatch.setattr("analysis.pipelines.decode_position._MOST_CELLS", 1000)
+    with pytest.raises(PipelineError, match="use longer bins or a shorter time"):
+        run_pipeline("decode.position", tmp_path / "run", *track, shifts=0)
 
 
 def test_raw_voltage_becomes_lfp_on_disk(tmp_path):

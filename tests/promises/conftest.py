@@ -14,7 +14,8 @@ from django.contrib.auth import get_user_model
 from rest_framework.test import APIClient
 
 from sessions.models import Membership, Project
-from tests.jobs.conftest import WorkerProcess, until
+from tests.jobs.conftest import WorkerProcess
+from tests.waiting import until
 
 PASSWORD = "a long enough pass phrase"
 ENDED = ("succeeded", "failed", "cancelled")

@@ -19,7 +19,8 @@ import pytest
 
 from cameras import frametable
 from cameras.agent.strip import read_number
-from tests.stack.laboratory import ROOT, Laboratory, alive, environment, until
+from tests.stack.laboratory import ROOT, Laboratory, alive, environment
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -33,6 +33,7 @@ class CameraViewSet(ReadViewSet):
     queryset = Camera.objects.none()
     serializer_class = CameraSerializer
     lookup_field = "slug"
+    lookup_value_regex = r"[-\w]+"  # a slug, so that Postgres is never asked for what cannot be one
     ordering_fields = ("slug", "name", "created")
 
     def get_queryset(self) -> QuerySet[Camera]:

@@ -147,3 +147,12 @@ def test_pages(catalog: Catalog, settings: Any) -> None:
     browser.force_login(catalog.stranger)
     assert browser.get("/cameras/box-1-0/").status_code == 404
     assert browser.get(f"/cameras/recordings/{recording.pk}/").status_code == 404
+
+
+def test_what_is_no_slug_is_no_camera(catalog: Catalog) -> None:
+    browser = Client()
+    browser.force_login(catalog.experimenter)
+    for slug in ("%00", "box-1-0%00", "..%2f", "box 1"):
+        assert browser.get(f"/api/v1/cameras/{slug}/").status_code == 404
+        assert browser.post(f"/api/v1/cameras/{slug}/token/").status_code == 404
+        assert browser.get(f"/cameras/{slug}/").status_code == 404

@@ -77,6 +77,8 @@ def main(arguments: list[str]) -> int:
     }
     environment |= {"LAB_HOME": str(home), "MPLBACKEND": "agg"}
     command = [sys.executable, "-m", "pytest", *([] if long else ["-m", "not long"]), *rest]
+    # A shell starts what it puts into the background with SIGINT ignored, which pytest would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     running = subprocess.Popen(command, cwd=ROOT, env=environment)
     # Told to stop, pytest must still end what its tests started.
     signal.signal(signal.SIGTERM, lambda *_: running.send_signal(signal.SIGINT))

@@ -164,7 +164,9 @@ def test_ctrl_c_while_it_installs_leaves_what_the_next_start_repairs(project):
     own = {name: os.environ[name] for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS", "PIP_CONFIG_FILE")}
     shell = {**environment(), **own}
     shell.pop("LAB_VENV")
-    program = "import sys; from pathlib import Path; from labsite.stack import environment as e\n"
+    program = "import signal, sys; from pathlib import Path; from labsite.stack import environment as e\n"
+    # A suite that runs in the background of a shell inherits that Ctrl-C is ignored.
+    program += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     program += "try: e.ensure(Path(sys.argv[1]), tests=False)\nexcept KeyboardInterrupt: sys.exit(130)"
     shell["PYTHONPATH"] = str(ROOT)
     running = subprocess.Popen([sys.executable, "-c", program, str(project)], env=shell)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,28 @@ from pathlib import Path
 import pytest
 
 from tests.stack.laboratory import ROOT, Laboratory
+
+GROUP = pytest.StashKey[str]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together, when several processes share the tests, those that look at one laboratory, and those of a file."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    # The longest first, so that no process ends with them while the others have nothing left to do.
+    order = {"demo": 0, "stack": 1}
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        group = "demo" if "demo_laboratory" in fixtures else "stack" if "running" in fixtures else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+        item.stash[GROUP] = group
+
+    def place(item: pytest.Item) -> tuple[int, str]:
+        group = item.stash[GROUP]
+        return (order[group], "") if group in order else (len(order), str(item.path))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(autouse=True)

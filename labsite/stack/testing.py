@@ -16,6 +16,7 @@ PR_SET_CHILD_SUBREAPER = 36
 # What is ending as the tests end may take this long.
 GRACE_SECONDS = 10.0
 REAP_SECONDS = 5.0
+MOST_PROCESSES = 4
 
 
 def adopt_orphans() -> None:
@@ -63,6 +64,18 @@ def left_behind(seconds: float = GRACE_SECONDS) -> dict[int, str]:
     return {}
 
 
+def in_parallel(rest: list[str]) -> list[str]:
+    """Pytest's options that share all tests between processes; none where a part of them was named.
+
+    Every process starts a Postgres and a Redis, which it cannot where the caller names servers.
+    """
+    named = any(not argument.startswith("-") for argument in rest)
+    cores = os.cpu_count() or 1
+    if named or cores < 2 or "LAB_REDIS_URL" in os.environ or "LAB_DATABASE_URL" in os.environ:  # noqa: PLR2004
+        return []
+    return ["-n", str(min(cores, MOST_PROCESSES)), "--dist", "loadgroup", "--no-loadscope-reorder"]
+
+
 def main(arguments: list[str]) -> int:
     """Run the tests; returns pytest's exit status, or 1 where they left a process behind."""
     long = "--long" in arguments
@@ -76,7 +89,7 @@ def main(arguments: list[str]) -> int:
         if not name.startswith("LAB_") or name in ("LAB_DATABASE_URL", "LAB_REDIS_URL", "LAB_VENV")
     }
     environment |= {"LAB_HOME": str(home), "MPLBACKEND": "agg"}
-    command = [sys.executable, "-m", "pytest", *([] if long else ["-m", "not long"]), *rest]
+    command = [sys.executable, "-m", "pytest", *([] if long else ["-m", "not long"]), *in_parallel(rest), *rest]
     # A shell starts what it puts into the background with SIGINT ignored, which pytest would inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     running = subprocess.Popen(command, cwd=ROOT, env=environment)

@@ -58,6 +58,13 @@ class Held:
     refused: bool = False
 
 
+def _stopped(held: Held) -> str:
+    """The last word on a recording: all that was kept of it has been sent."""
+    held.stopped_sent = True
+    said = {"first": held.first, "last": held.last, "lost": held.lost}
+    return json.dumps({"type": "stopped", "recording": held.recording, **said})
+
+
 class Outbox:
     """The messages of one camera; ``wake`` is called (from any thread) when there is something to send."""
 
@@ -163,16 +170,7 @@ class Outbox:
                     if (kept := self._message(held, held.owed.popleft())) is not None:
                         return kept
                 if held.last is not None and not held.stopped_sent and not held.refused:
-                    held.stopped_sent = True
-                    return json.dumps(
-                        {
-                            "type": "stopped",
-                            "recording": held.recording,
-                            "first": held.first,
-                            "last": held.last,
-                            "lost": held.lost,
-                        }
-                    )
+                    return _stopped(held)
             return None
 
     def _message(self, held: Held, sequence: int) -> bytes | None:
@@ -284,6 +282,9 @@ class Outbox:
                 and (everything or held.last <= sequence or held.last < held.first)
             ):
                 del self._held[recording]
+                if not held.stopped_sent and not everything:
+                    # Everything was stored before the sender came to its last word, which the server still waits for.
+                    self._texts.append(_stopped(held))
                 if held.spool is not None:
                     self._finished.append(held.spool)
 

@@ -115,11 +115,18 @@ class Station:
         wanted: dict[str, set[UUID]] = {}
         for order in orders:
             wanted.setdefault(order.slug, set()).add(order.id)
+        for order in orders:
             socket = self.sockets.get(order.slug)
-            if socket is None:
-                await self._without_agent(order)
-            elif order.id not in self._finishing:
-                await self._with_agent(order, socket)
+            try:
+                if socket is None:
+                    await self._without_agent(order)
+                elif order.id not in self._finishing:
+                    await self._with_agent(order, socket)
+            except DatabaseError:
+                raise
+            except Exception:
+                # Whatever is wrong with one recording, the others must not wait for it; it is tried again each second.
+                log.exception("%s: recording %s cannot be followed", order.slug, order.id)
         for slug, socket in list(self.sockets.items()):
             for recording in list(socket.tracks):
                 if recording not in wanted.get(slug, set()) and recording not in self._finishing:

@@ -32,7 +32,6 @@ class Track:
         self.last: int | None = None
         self.speaks = False
         self.stopped: dict[str, Any] | None = None
-        self.stop_told = 0.0
         self.heard = time.monotonic()
         self.highest_seen = -1
         self.agent_lost = 0
@@ -67,7 +66,6 @@ class Track:
         if not self.recorder.is_open:
             return
         if self.order == "stopping":
-            self.stop_told = time.monotonic()
             self._send({"type": "stop", "recording": str(self.recording)})
             if not self.speaks and self.last is None and self.highest_seen >= 0:
                 # An agent that never answers orders records up to the order to stop.

@@ -96,6 +96,8 @@ def _start(service: str, home: Path, command: Command, ready: Callable[[Path], b
             process.wait()
             raise HomeError(f"{service} did not answer within {START_SECONDS:.0f} s (see {log}).")
         time.sleep(0.05)
+    # One that was killed a moment ago may not have been waited for yet.
+    _reap(service, home)
     _started[service, home] = process
 
 

@@ -47,6 +47,8 @@ def children() -> dict[int, str]:
 
 def left_behind(seconds: float = GRACE_SECONDS) -> dict[int, str]:
     """Children that still live after `seconds`; they are killed."""
+    import psutil
+
     deadline = time.monotonic() + seconds
     while found := children():
         if time.monotonic() > deadline:
@@ -57,7 +59,7 @@ def left_behind(seconds: float = GRACE_SECONDS) -> dict[int, str]:
                     continue
             # Waited for, so that not even a zombie is left; one that the kernel holds in a system call may take long.
             deadline = time.monotonic() + REAP_SECONDS
-            while children() and time.monotonic() < deadline:
+            while (children() or any(map(psutil.pid_exists, found))) and time.monotonic() < deadline:
                 time.sleep(0.05)
             return found
         time.sleep(0.1)

@@ -76,6 +76,21 @@ def test_what_is_not_stored_is_sent_again_in_order_and_announced_first(tmp_path:
     assert box.memory_bytes == 0
 
 
+def test_the_last_word_is_said_though_all_frames_were_stored_before_it(tmp_path: Path) -> None:
+    box, recording = outbox(tmp_path), str(uuid4())
+    box.connection_made()
+    box.record(recording, 1)
+    put(box, 1, 5)
+    assert drain(box)[0] == [1, 2, 3, 4, 5]
+    # The server answers its own order to stop with what it has stored: both come before anything can be sent.
+    box.stop(recording, 5)
+    box.stored(recording, 5, everything=False)
+    texts = drain(box)[1]
+    assert [text["type"] for text in texts] == ["stopping", "stopped"]
+    assert texts[-1] == {"type": "stopped", "recording": recording, "first": 1, "last": 5, "lost": 0}
+    assert box.empty
+
+
 def test_a_link_slower_than_the_camera_keeps_live_at_now(tmp_path: Path) -> None:
     box, recording = outbox(tmp_path), str(uuid4())
     box.connection_made()

@@ -130,10 +130,12 @@ def test_a_silent_worker_is_named(laboratory):
     worker = psutil.Process(laboratory.process("worker-cpu")["pid"])
     worker.suspend()
     try:
-        _, health = until(
-            lambda: (answer := laboratory.health())[0] == 503 and answer, 40, "a 503 while a worker hangs"
+        # Another part that is late on a busy machine may be named for a moment, too.
+        until(
+            lambda: laboratory.health()[1].get("failing") == ["worker.cpu"],
+            40,
+            lambda: f"/healthz to name the worker that hangs and no other: {laboratory.health()}",
         )
-        assert health["failing"] == ["worker.cpu"]
     finally:
         worker.resume()
     until(lambda: laboratory.health()[0] == 200, 60, "/healthz to be 200 again")

@@ -1,15 +1,27 @@
-"""What child processes make while the catalog is filled: worlds and files. Each returns a reader's parameters."""
+"""What child processes make while the catalog is filled: worlds and files. Each returns a reader's parameters.
+
+Plain processes that are told what to make on their standard input and answer on their standard output. Python's own
+pools of processes need named semaphores, which an ordinary user of a locked server or of a container may not have.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from labsite.demo.boxes import Box
+from labsite.demo.boxes import BOX_OF_RIG, Box
 from labsite.demo.world import open_world, picture_scale
+from labsite.stack.process import ROOT
+from labsite.stack.services import Command
 
 
-def world(worlds: Path, box: Box) -> str:
+def world(box: Box, worlds: Path) -> str:
     """Make the world of a box when it is not there yet; return the rig's name."""
     open_world(worlds, box.arena)
     return box.rig
@@ -45,3 +57,47 @@ def voltage(box: Box, worlds: Path, path: Path, *, start: float, seconds: float)
     from labsite.demo.voltage import write_voltage
 
     return write_voltage(open_world(worlds, box.arena), path, start=start, seconds=seconds).parameters
+
+
+class MakingError(Exception):
+    """A child process did not make what it was told to; its own last words are the message."""
+
+
+class Makers:
+    """Makes `at_a_time` things at a time, each in a process of its own; leave the context to wait for all."""
+
+    def __init__(self, at_a_time: int) -> None:
+        self._threads = ThreadPoolExecutor(at_a_time, thread_name_prefix="making")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(cancel_futures=True)
+
+    def submit(self, make: Callable[..., Any], box: Box, worlds: Path, *rest: Any, **named: Any) -> Future[Any]:
+        """Have a function of this module called; paths, numbers and texts may be passed besides the box."""
+        paths = [str(path) for path in (worlds, *rest)]
+        order = {"make": make.__name__, "rig": box.rig, "paths": paths, "named": named}
+        return self._threads.submit(_make, json.dumps(order))
+
+
+def _make(order: str) -> Any:
+    # It must not go on when whoever wants its work was killed.
+    command = Command((sys.executable, "-m", __name__)).launched()
+    done = subprocess.run(command, input=order, capture_output=True, text=True, cwd=ROOT, check=False)
+    if done.returncode:
+        raise MakingError((done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"])[-1])
+    return json.loads(done.stdout)
+
+
+def _obey(order: dict[str, Any]) -> Any:
+    makers: dict[str, Callable[..., Any]] = {make.__name__: make for make in (world, units, position, film, voltage)}
+    return makers[order["make"]](BOX_OF_RIG[order["rig"]], *map(Path, order["paths"]), **order["named"])
+
+
+if __name__ == "__main__":
+    # Whatever a library prints must not get into the answer.
+    with contextlib.redirect_stdout(sys.stderr):
+        made = _obey(json.load(sys.stdin))
+    json.dump(made, sys.stdout)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -129,8 +129,8 @@ class Pending:
     parameters: Future[dict[str, Any]]
 
 
-def make_files(session: Session, worlds: Path, pool: Executor) -> list[Pending]:
-    """Have the pool make the files of the main session's recordings, of those that are not in the catalog."""
+def make_files(session: Session, worlds: Path, makers: making.Makers) -> list[Pending]:
+    """Have the main session's files made, of those recordings that are not in the catalog."""
     start = recording_start(session)
     root = Path(settings.LAB_DATA_ROOT)
     below = f"demo/linear-track-{start:%Y-%m-%d}"
@@ -147,7 +147,7 @@ def make_files(session: Session, worlds: Path, pool: Executor) -> list[Pending]:
             kind,
             path,
             seconds,
-            pool.submit(make, TRACK_BOX, worlds, root / path, start=start.timestamp(), seconds=seconds),
+            makers.submit(make, TRACK_BOX, worlds, root / path, start=start.timestamp(), seconds=seconds),
         )
         for name, kind, path, make, seconds in wanted
         if name not in present

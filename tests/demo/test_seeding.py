@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from io import StringIO
 
@@ -16,8 +17,8 @@ from analysis.jobs.models import Job
 from cameras.agent.config import from_toml
 from cameras.agent.sources import open_source
 from cameras.models import Camera
-from labsite.demo import pastsessions
-from labsite.demo.boxes import BOXES, ODOUR_BOX, ODOUR_BOX_TWO
+from labsite.demo import making, pastsessions
+from labsite.demo.boxes import BOXES, ODOUR_BOX, ODOUR_BOX_TWO, TRACK_BOX
 from labsite.demo.laboratory import RATS, furnish
 from labsite.demo.pastsessions import MAIN_TITLE, WEEK, past_events, past_sessions
 from labsite.demo.processes import processes
@@ -166,3 +167,10 @@ def test_one_agent_runs_all_cameras_on_the_worlds_of_their_boxes(home, world_of)
         assert source.simulated
         same = world.camera(box.size, seed=box.arena.seed).picture(captured, 3)
         assert np.array_equal(picture, same), "the live picture is that of the world at its capture time"
+
+
+def test_what_cannot_be_made_says_why(tmp_path):
+    in_the_way = tmp_path / "worlds"
+    in_the_way.write_text("not a folder")
+    with making.Makers(1) as makers, pytest.raises(making.MakingError, match=re.escape(str(in_the_way))):
+        makers.submit(making.world, TRACK_BOX, in_the_way).result()

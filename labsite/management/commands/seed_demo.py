@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
-from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 from django.conf import settings
@@ -31,20 +29,18 @@ class Command(BaseCommand):
 
         worlds = folder(settings.LAB_HOME)
         worlds.mkdir(parents=True, exist_ok=True)
-        # Children are started anew: a fork would share the connection to Postgres.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(max_workers=2, mp_context=context) as pool:
+        with making.Makers(2) as makers:
             missing = [box for box in BOXES if not is_made(worlds, box.arena)]
             # The longest work, the video, needs the track's world; the other worlds can grow while it is drawn.
-            first = [pool.submit(making.world, worlds, box) for box in missing if box in (TRACK_BOX, ODOUR_BOX)]
+            first = [makers.submit(making.world, box, worlds) for box in missing if box in (TRACK_BOX, ODOUR_BOX)]
             laboratory = furnish(settings.LAB_HOME)
             sessions = past_sessions(laboratory)
             say("people, rats, boxes and a week of sessions")
             for grown in first:
                 say(f"the world of: {grown.result()}")
             main = sessions[MAIN_TITLE]
-            pending = make_files(main, worlds, pool)
-            rest = [pool.submit(making.world, worlds, box) for box in missing if box not in (TRACK_BOX, ODOUR_BOX)]
+            pending = make_files(main, worlds, makers)
+            rest = [makers.submit(making.world, box, worlds) for box in missing if box not in (TRACK_BOX, ODOUR_BOX)]
             recordings = register_files(main, pending)
             say("units, position, video and voltage of one session")
             for grown in rest:

@@ -87,6 +87,7 @@ def _state(payload: bytes | str | None) -> dict[str, Any]:
         "reason": reason,
         "age_ms": None if age is None else round(age / 1e6),
         "fps": said.get("fps"),
+        "bytes_per_second": said.get("bytes_per_second"),
         "recording": said.get("recording"),
         "trouble": said.get("trouble") or "",
         "clock_offset_ms": said.get("offset_ms"),
@@ -94,7 +95,10 @@ def _state(payload: bytes | str | None) -> dict[str, Any]:
 
 
 def _offline(reason: str) -> dict[str, Any]:
-    nothing = {"age_ms": None, "fps": None, "recording": None, "trouble": "", "clock_offset_ms": None}
+    nothing = {
+        "age_ms": None, "fps": None, "bytes_per_second": None, "recording": None, "trouble": "",
+        "clock_offset_ms": None,
+    }  # fmt: skip
     return {"online": False, "live": False, "reason": reason, **nothing}
 
 

@@ -14,6 +14,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("cameras/recordings/<uuid:recording_id>/frames.csv", views.frames_csv, name="frames-csv"),
     path("cameras/sessions/<uuid:session_id>/record/", views.session_record, name="session-record"),
     path("cameras/sessions/<uuid:session_id>/stop/", views.session_stop, name="session-stop"),
+    path("cameras/sessions/<uuid:session_id>/preflight/", views.preflight, name="preflight"),
     path("cameras/<slug:slug>/", views.camera, name="camera"),
     path("cameras/<slug:slug>/controls/", views.controls, name="controls"),
     path("cameras/<slug:slug>/record/", views.record, name="record"),

@@ -21,6 +21,8 @@ from django.views.decorators.http import require_GET, require_POST
 from cameras import frametable, selectors, services
 from cameras.errors import NoPicture
 from cameras.models import Camera, CameraRecording
+from cameras.preflight import planned_minutes
+from cameras.preflight import preflight as checked
 from cameras.relay.hub import hub
 from cameras.wire import decode
 from sessions.errors import Forbidden, LabError, NotFound
@@ -91,6 +93,17 @@ def session_stop(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """Stop all cameras of a session's rig, and go back to where the button was."""
     services.stop_recording(session=_session(request, session_id), by=request.user)
     return redirect(f"/sessions/{session_id}/")
+
+
+@login_required
+@require_GET
+@never_cache
+def preflight(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Return what has to hold before the session is recorded, as part of its page."""
+    minutes = planned_minutes(request.GET.get("minutes"))
+    found = checked(_session(request, session_id), minutes)
+    failed = sum(not check.ok for check in found["checks"])
+    return render(request, "cameras/preflight.html", {**found, "failed": failed})
 
 
 @login_required

@@ -96,3 +96,22 @@ class CameraRecordingSerializer(serializers.ModelSerializer):
             "lost", "bytes", "first_sequence", "last_sequence", "offset_ms", "drift_ppm", "proxy", "proxy_message",
         )  # fmt: skip
         read_only_fields = fields
+
+
+class CheckSerializer(serializers.Serializer):
+    """One thing that has to hold; ``camera`` is a slug, or empty where it is about all."""
+
+    name = serializers.CharField(help_text="session, online, clock or disk")
+    camera = serializers.CharField()
+    ok = serializers.BooleanField()
+    detail = serializers.CharField()
+
+
+class PreflightSerializer(serializers.Serializer):
+    """Whether a session can be recorded for the planned time."""
+
+    ok = serializers.BooleanField()
+    minutes = serializers.IntegerField()
+    bytes_needed = serializers.IntegerField(allow_null=True)
+    bytes_free = serializers.IntegerField()
+    checks = CheckSerializer(many=True)

@@ -3,13 +3,14 @@
 from django.urls import URLPattern, URLResolver, include, path
 from rest_framework.routers import SimpleRouter
 
-from cameras.api.views import CameraRecordingViewSet, CameraViewSet, RecordView, StopView
+from cameras.api.views import CameraRecordingViewSet, CameraViewSet, PreflightView, RecordView, StopView
 
 router = SimpleRouter()
 router.register("cameras", CameraViewSet, basename="camera")
 router.register("camera-recordings", CameraRecordingViewSet, basename="camera-recording")
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("sessions/<uuid:session_id>/preflight/", PreflightView.as_view(), name="session-preflight"),
     path("sessions/<uuid:session_id>/record/", RecordView.as_view(), name="session-record"),
     path("sessions/<uuid:session_id>/stop/", StopView.as_view(), name="session-stop"),
     path("", include(router.urls)),

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -20,8 +20,10 @@ from cameras.api.serializers import (
     CameraSerializer,
     CameraWithTokenSerializer,
     NewCameraSerializer,
+    PreflightSerializer,
 )
 from cameras.models import Camera
+from cameras.preflight import planned_minutes, preflight
 from sessions.api.base import ReadViewSet
 from sessions.models import Session
 from sessions.permissions import visible
@@ -105,6 +107,18 @@ class _Recorded(serializers.Serializer):
     """What was started or stopped."""
 
     recordings = CameraRecordingSerializer(many=True)
+
+
+class PreflightView(APIView):
+    """Say whether a session can be recorded for the planned time, and what is in the way."""
+
+    @extend_schema(
+        parameters=[OpenApiParameter("minutes", int, description="The planned time; 60 when it is not given.")],
+        responses=PreflightSerializer,
+    )
+    def get(self, request: Request, session_id: Any) -> Response:
+        minutes = planned_minutes(request.query_params.get("minutes"))
+        return Response(PreflightSerializer(preflight(_session(request.user, session_id), minutes)).data)
 
 
 class RecordView(APIView):

@@ -117,8 +117,10 @@ class AgentSocket:
         self._owed = SequenceSet()
         self._live: dict[str, int] = {"main": -1, "preview": -1}
         self._channels = {rendition: frames_channel(camera.slug, rendition) for rendition in self._live}
-        self._counted = (time.monotonic(), 0)
+        self.bytes_per_second = 0.0
+        self._counted = (time.monotonic(), 0, 0)
         self._frames = 0
+        self._bytes = 0
         self._connected_at = time.time()
 
     async def serve(self, receive: Any) -> None:
@@ -182,7 +184,7 @@ class AgentSocket:
         now = time.time_ns()
         sequence, rendition = head.sequence, head.rendition
         if rendition == "main":
-            self._count(sequence)
+            self._count(sequence, len(picture))
             for track in self.tracks.values():
                 if track.takes(sequence):
                     track.add(_received(head, now), picture)
@@ -196,14 +198,16 @@ class AgentSocket:
             self.last_picture_ns = now
             self._station.publisher.publish(self._channels[rendition], with_receive_time(data, now))
 
-    def _count(self, sequence: int) -> None:
+    def _count(self, sequence: int, size: int) -> None:
         self._frames += 1
+        self._bytes += size
         self.highest = max(self.highest, sequence)
         now = time.monotonic()
-        since, count = self._counted
+        since, frames, taken = self._counted
         if now - since >= RATE_PERIOD:
-            self.fps = (self._frames - count) / (now - since)
-            self._counted = (now, self._frames)
+            self.fps = (self._frames - frames) / (now - since)
+            self.bytes_per_second = (self._bytes - taken) / (now - since)
+            self._counted = (now, self._frames, self._bytes)
 
     # ---- what the agent says
 
@@ -331,6 +335,7 @@ class AgentSocket:
             "online": True,
             "since": self._connected_at,
             "fps": round(self.fps, 1),
+            "bytes_per_second": round(self.bytes_per_second),
             "last_picture_ns": self.last_picture_ns,
             "source_problem": str(self.status.get("source_problem") or ""),
             "simulated": self.simulated,

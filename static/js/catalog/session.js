@@ -77,6 +77,8 @@ async function refreshRecordings() {
   const recording = fresh.querySelector(".chip-rec") !== null;
   rec.hidden = !recording;
   if (record && stop) { record.hidden = recording; stop.hidden = !recording; }
+  const preflight = document.getElementById("preflight");
+  if (preflight) preflight.hidden = recording;
 }
 
 async function post(button) {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, time
 from typing import Any, TypeVar
 
@@ -28,6 +28,7 @@ from sessions.models import (
     TokenScope,
 )
 from sessions.permissions import projects_for, visible
+from sessions.sheets.files import MOST_BYTES
 
 T = TypeVar("T")
 
@@ -155,6 +156,42 @@ class TokenForm(forms.Form):
         if day < timezone.localdate():
             raise forms.ValidationError("This day is over.")
         return timezone.make_aware(datetime.combine(day, time(23, 59, 59)))
+
+
+class SheetForm(forms.Form):
+    """A spreadsheet to look at."""
+
+    field_order = ("kind", "file")
+    file = forms.FileField(
+        widget=forms.ClearableFileInput(attrs={"accept": ".csv,.xlsx"}),
+        help_text=f"CSV in UTF-8, or XLSX; at most {MOST_BYTES // 1_000_000} MB.",
+    )
+
+    def __init__(self, *args: Any, kinds: Iterable[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["kind"] = forms.ChoiceField(label="It lists", choices=[(kind, kind) for kind in kinds])
+        self.order_fields(self.field_order)
+
+    def clean_file(self) -> Any:
+        """Return the file, unless it is longer than is read."""
+        file = self.cleaned_data["file"]
+        if file.size > MOST_BYTES:
+            raise forms.ValidationError(
+                f"The file has {file.size / 1e6:.0f} MB; at most {MOST_BYTES // 1_000_000} MB are read at once."
+            )
+        return file
+
+
+class SheetOutForm(forms.Form):
+    """What of the catalog goes into a spreadsheet."""
+
+    project = forms.ModelChoiceField(Project.objects.none(), required=False, to_field_name="name")
+    session = forms.UUIDField(required=False)
+    empty = forms.BooleanField(required=False)
+
+    def __init__(self, *args: Any, user: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _choose(self, "project", projects_for(user))
 
 
 class AnimalListFilter(forms.Form):

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from sessions.pages import account, animals, recordings, sessions
+from sessions.pages import account, animals, recordings, sessions, sheets
 
 app_name = "lab"
 
@@ -21,6 +21,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("recordings/", recordings.recordings, name="recordings"),
     path("recordings/<uuid:pk>/", recordings.recording, name="recording"),
     path("files/<uuid:pk>/download/", recordings.download, name="file-download"),
+    path("sheets/", sheets.sheets, name="sheets"),
+    path("sheets/send/", sheets.send, name="sheet-send"),
+    path("sheets/take/<slug:kind>.<slug:file_format>", sheets.take, name="sheet-take"),
+    path("sheets/<uuid:pk>/", sheets.sheet, name="sheet"),
+    path("sheets/<uuid:pk>/import/", sheets.confirm, name="sheet-import"),
+    path("sheets/<uuid:pk>/discard/", sheets.discard, name="sheet-discard"),
     path("search/", recordings.search, name="search"),
     path("account/", account.account, name="account"),
     path("account/tokens/", account.new_token, name="token-new"),

@@ -6,6 +6,7 @@ from sessions.models.base import Named, Quality, TstzRange, UuidRange, audited
 from sessions.models.projects import Membership, Project, Role
 from sessions.models.recordings import DataFile, DataRoot, FileRole, Recording, RecordingKind
 from sessions.models.sessions import Event, Rig, Session, SessionAnimal, Task
+from sessions.models.sheets import SheetImport, SheetLine, SheetState
 
 __all__ = [
     "Animal",
@@ -27,6 +28,9 @@ __all__ = [
     "Session",
     "SessionAnimal",
     "Sex",
+    "SheetImport",
+    "SheetLine",
+    "SheetState",
     "Species",
     "Strain",
     "Task",

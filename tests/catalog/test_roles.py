@@ -10,6 +10,7 @@ from django.urls import URLPattern, get_resolver
 from sessions import services
 from sessions.models import Membership
 from sessions.permissions import LABORATORY
+from sessions.services.sheets import send_sheet
 from sessions.tokens import create_token
 from tests.catalog.conftest import HOUR, NOON
 
@@ -23,8 +24,10 @@ CHANGE = (401, 404, 403, 200, 200, 200)
 ADD = (401, 400, 403, 201, 201, 201)
 PAGE = (302, 200, 200, 200, 200, 200)
 PAGE_OF_ONE = (302, 404, 200, 200, 200, 200)
+PAGE_OF_MINE = (302, 404, 404, 200, 404, 404)
 PAGE_TO_CHANGE = (302, 404, 403, 200, 200, 200)
 PAGE_AFTER_POST = (302, 404, 403, 302, 302, 302)
+NEW_ANIMAL = b"identifier,project,species\nN7,Memory,rat\n"
 START = "2026-03-04T12:00:00Z"
 
 REST = [
@@ -88,6 +91,12 @@ PAGES = [
     ("get", "lab:recording", None, PAGE_OF_ONE),
     ("get", "lab:file-download", None, PAGE_OF_ONE),
     ("get", "lab:search", None, PAGE),
+    ("get", "lab:sheets", None, PAGE),
+    ("post", "lab:sheet-send", {}, (302, 400, 400, 400, 400, 400)),
+    ("get", "lab:sheet-take", None, PAGE),
+    ("get", "lab:sheet", None, PAGE_OF_MINE),
+    ("post", "lab:sheet-import", {}, (302, 404, 404, 302, 404, 404)),
+    ("post", "lab:sheet-discard", {}, (302, 404, 404, 302, 404, 404)),
     ("get", "lab:account", None, PAGE),
     ("post", "lab:token-new", {"name": "", "scope": "read"}, (302, 400, 400, 400, 400, 400)),
     ("post", "lab:token-revoke", {}, (302, 404, 404, 302, 404, 404)),
@@ -102,11 +111,12 @@ def things(lab, recording, put):
     services.add_events(by=LABORATORY, session=lab.session, events=[{"time": NOON, "kind": "poke"}])
     running = services.start_session(by=lab.experimenter, project=lab.project, start=NOON + 100 * HOUR)
     token, _ = create_token(user=lab.experimenter, name="script")
+    sheet = send_sheet(by=lab.experimenter, kind="animals", name="new.csv", content=NEW_ANIMAL)
     event, file = lab.session.events.get(), recording.files.get()
     return {
         "project": lab.project, "species": lab.rat, "strain": strain, "animal": lab.animal, "rig": lab.rig,
         "task": lab.task, "session": lab.session, "recording": recording, "file": file, "event": event,
-        "token": token, "session-end": running,
+        "token": token, "session-end": running, "sheet": sheet,
     }  # fmt: skip
 
 
@@ -116,9 +126,11 @@ def address(name: str, things) -> str:
     plain = name.removeprefix("lab:")
     if plain.endswith("-list") or plain in {
         "animals", "animal-new", "sessions", "session-start", "recordings", "search", "account", "token-new",
-        "password-change", "auth-token",
+        "password-change", "auth-token", "sheets", "sheet-send",
     }:  # fmt: skip
         return reverse(name)
+    if plain == "sheet-take":
+        return reverse(name, args=["animals", "csv"])
     thing = things.get(plain) or things[plain.partition("-")[0]]
     return reverse(name, args=[thing.pk])
 

@@ -26,7 +26,11 @@ from labsite.stack.alive import announce
 # A duty that did not come back for so long makes the process not alive, and /healthz says so.
 STUCK_SECONDS = 120.0
 # Duties of the other apps: module, function, seconds between two calls. An app without such a module has no duty.
-DUTIES = (("sessions.tasks", "sweep_unhashed", 60.0), ("cameras.tasks", "sweep_proxies", 30.0))
+DUTIES = (
+    ("sessions.tasks", "sweep_unhashed", 60.0),
+    ("sessions.tasks", "sweep_sheets", 30.0),
+    ("cameras.tasks", "sweep_proxies", 30.0),
+)
 
 logger = logging.getLogger("labsite.supervise")
 
@@ -66,7 +70,7 @@ class Command(BaseCommand):
         for place, name, period in DUTIES:
             if find_spec(place) is None:
                 continue
-            duties.append(Duty(place, getattr(import_module(place), name), period, ended))
+            duties.append(Duty(f"{place}.{name}", getattr(import_module(place), name), period, ended))
         threads = [threading.Thread(target=duty.run, name=duty.name, daemon=True) for duty in duties]
         for thread in threads:
             thread.start()

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import product
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.methods.decoders import Behaviour, Decoder, Prediction
 from analysis.methods.errors import InvalidDataError
 from analysis.methods.folds import Fold
+from analysis.methods.spikes import sliding_counts
 
 Prior = Literal["occupancy", "uniform"]
 
@@ -137,6 +140,84 @@ class BlockDecoder:
             log_prior = np.full(settings.place_bins, -np.inf)
             log_prior[visited] = np.log(occupancy[visited] / occupancy.sum()) if settings.prior == "occupancy" else 0.0
             yield np.log(rate * settings.window), rate.sum(axis=0) * settings.window, log_prior, units
+
+
+@dataclass(frozen=True)
+class PlaceModel:
+    """What a Bayesian decoder learnt: ``rate`` (Hz) ``(n_used, place_bins)``, ``units`` the columns used.
+
+    ``log_prior`` is ``(place_bins,)``, minus infinity where the animal never was; ``step`` (s) of the time bins.
+    """
+
+    rate: NDArray[np.floating]
+    log_prior: NDArray[np.floating]
+    step: float
+    units: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class BayesianDecoder:
+    """One-step Bayesian decoding from counts over a sliding window of ``window_bins`` time bins.
+
+    ``smoothing`` is the sigma of place fields in place bins; the other settings are those of ``DecoderSettings``.
+    """
+
+    window_bins: int = 1
+    place_bins: int = 50
+    smoothing: float = 1.0
+    prior: Prior = "occupancy"
+    minimum_spikes: int = 10
+    lowest_rate: float = 0.01
+
+    name: ClassVar[str] = "Bayesian"
+
+    def fit(self, counts: NDArray[np.floating], behaviour: Behaviour, train: NDArray[np.bool_]) -> PlaceModel:
+        """Learn place fields, the prior and which units to use from the moving bins of ``train``."""
+        rows = np.flatnonzero(train & behaviour.scored)
+        if rows.size == 0:
+            raise InvalidDataError("There is no training bin in which the animal moves.")
+        place = behaviour.place(self.place_bins)[rows]
+        units = np.flatnonzero(counts[rows].sum(axis=0) >= self.minimum_spikes)
+        spikes = np.zeros((self.place_bins, units.size))
+        np.add.at(spikes, place, counts[rows][:, units])
+        kernel = _smoothing_matrix(self.place_bins, self.smoothing)
+        occupancy = np.bincount(place, minlength=self.place_bins) @ kernel
+        visited = occupancy > 1e-9
+        seconds = occupancy * behaviour.step
+        rate = np.full((units.size, self.place_bins), self.lowest_rate)
+        rate[:, visited] = np.maximum((spikes.T @ kernel)[:, visited] / seconds[visited], self.lowest_rate)
+        log_prior = np.full(self.place_bins, -np.inf)
+        log_prior[visited] = np.log(occupancy[visited] / occupancy.sum()) if self.prior == "occupancy" else 0.0
+        return PlaceModel(rate, log_prior, behaviour.step, units)
+
+    def predict(self, models: Sequence[PlaceModel], counts: Sequence[NDArray[np.floating]]) -> list[Prediction]:
+        """Decode each stretch; at its ends and beside bins of NaN a window covers less time, which is reckoned with."""
+        centres = (np.arange(self.place_bins) + 0.5) * 100 / self.place_bins
+        made = []
+        for model, part in zip(models, counts, strict=True):
+            seen = np.isfinite(part).all(axis=1, keepdims=True)
+            within = sliding_counts(np.where(seen, part, 0.0)[:, model.units], self.window_bins)
+            seconds = sliding_counts(seen.astype(float), self.window_bins) * model.step
+            # The time of a window scales the rates of all places alike, so its logarithm is the same for all.
+            log = within @ np.log(model.rate) - seconds * model.rate.sum(axis=0) + model.log_prior
+            weight = np.exp(log - log.max(axis=1, keepdims=True))
+            posterior = weight / weight.sum(axis=1, keepdims=True)
+            made.append(Prediction(centres[posterior.argmax(axis=1)], posterior))
+        return made
+
+
+def candidates(*, step: float, place_bins: int = 50, minimum_spikes: int = 10) -> list[Decoder]:
+    """Return the Bayesian decoders that a cross-validation on bins of ``step`` (s) chooses from.
+
+    Windows of a quarter, a half and a whole second, fields smoothed with a sigma of 2 % and 4 % of the track, both
+    priors.
+    """
+    windows = dict.fromkeys(max(1, round(seconds / step)) for seconds in (0.25, 0.5, 1.0))
+    priors: tuple[Prior, ...] = ("occupancy", "uniform")
+    return [
+        BayesianDecoder(window, place_bins, percent / 100 * place_bins, prior, minimum_spikes)
+        for window, percent, prior in product(windows, (2.0, 4.0), priors)
+    ]
 
 
 def _smoothing_matrix(bins: int, sigma: float) -> NDArray[np.floating]:

@@ -1,0 +1,92 @@
+"""Regularised linear decoding of position: a Wiener filter with a ridge penalty, the baseline for every other one.
+
+Sources: Hoerl and Kennard 1970, Technometrics 12, 55-67 (ridge); Glaser et al. 2020, eNeuro 7 (as a decoder).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.methods.decoders import Behaviour, Decoder, Prediction
+from analysis.methods.errors import InvalidDataError
+from analysis.methods.spikes import sliding_counts
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class LinearModel:
+    """``weights`` (% per standard deviation) ``(n_features,)``, the features' ``mean`` and ``scale``, ``units`` used.
+
+    ``intercept`` is the mean position (%) of the training bins.
+    """
+
+    weights: Array
+    intercept: float
+    mean: Array
+    scale: Array
+    units: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class RidgeDecoder:
+    """Position as a weighted sum of spike counts in windows around the bin, kept on the track.
+
+    Each unit gives ``2 * lags + 1`` counts, of neighbouring windows of ``window_bins`` time bins. ``penalty`` is that
+    on the squared weights of standardised counts, per training bin. Units with fewer than ``minimum_spikes`` in the
+    training bins are left out.
+    """
+
+    window_bins: int = 5
+    lags: int = 2
+    penalty: float = 0.1
+    minimum_spikes: int = 10
+
+    name: ClassVar[str] = "ridge"
+
+    def fit(self, counts: Array, behaviour: Behaviour, train: NDArray[np.bool_]) -> LinearModel:
+        """Learn standardisation and weights from the moving bins of ``train``; spikes of other bins are not seen."""
+        rows = np.flatnonzero(train & behaviour.scored)
+        if rows.size == 0:
+            raise InvalidDataError("There is no training bin in which the animal moves.")
+        units = np.flatnonzero(counts[rows].sum(axis=0) >= self.minimum_spikes)
+        features = self._features(np.where(train[:, None], counts[:, units], np.nan))[rows]
+        mean, scale = features.mean(axis=0), features.std(axis=0)
+        scale[scale == 0] = 1.0
+        standard = (features - mean) / scale
+        position = behaviour.position[rows]
+        intercept = float(position.mean())
+        square = standard.T @ standard + self.penalty * rows.size * np.eye(standard.shape[1])
+        weights = np.linalg.solve(square, standard.T @ (position - intercept))
+        return LinearModel(weights, intercept, mean, scale, units)
+
+    def predict(self, models: Sequence[LinearModel], counts: Sequence[Array]) -> list[Prediction]:
+        """Decode each stretch; beyond its ends and in bins of NaN there are no spikes."""
+        made = []
+        for model, part in zip(models, counts, strict=True):
+            standard = (self._features(part[:, model.units]) - model.mean) / model.scale
+            made.append(Prediction(np.clip(standard @ model.weights + model.intercept, 0, 100)))
+        return made
+
+    def _features(self, counts: Array) -> Array:
+        """Return the counts of the windows around every bin, ``(n_bins, n_units * (2 * lags + 1))``."""
+        within = sliding_counts(np.nan_to_num(counts), self.window_bins)
+        reach = self.lags * self.window_bins
+        padded = np.pad(within, ((reach, reach), (0, 0)))
+        starts = range(0, 2 * reach + 1, self.window_bins)
+        return np.concatenate([padded[start : start + len(counts)] for start in starts], axis=1)
+
+
+def candidates(*, step: float, minimum_spikes: int = 10) -> list[Decoder]:
+    """Return the decoders that a cross-validation on bins of ``step`` (s) chooses from: windows and penalties."""
+    windows = dict.fromkeys(max(1, round(seconds / step)) for seconds in (0.25, 0.5))
+    return [
+        RidgeDecoder(window, penalty=penalty, minimum_spikes=minimum_spikes)
+        for window, penalty in product(windows, (0.01, 0.1, 1.0))
+    ]

@@ -11,7 +11,7 @@ from django.conf import settings
 from cameras import selectors
 from cameras.disk import GB, free_bytes
 from cameras.models import Camera
-from sessions.errors import Invalid
+from cameras.queries import whole_number
 from sessions.models import Session
 
 MOST_OFFSET_MS = 100.0
@@ -31,12 +31,7 @@ class Check:
 
 def planned_minutes(text: str | None) -> int:
     """Return the planned time (min) as it was asked for; ``Invalid`` when it is none."""
-    if text is None or text == "":
-        return DEFAULT_MINUTES
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_MINUTES):
-        sentence = f"minutes is {text[:40]!r}, must be a whole number from 1 to {MOST_MINUTES}."
-        raise Invalid(sentence, {"minutes": [sentence]})
-    return int(text)
+    return whole_number("minutes", text, default=DEFAULT_MINUTES, most=MOST_MINUTES)
 
 
 def preflight(session: Session, minutes: int) -> dict[str, Any]:

@@ -6,16 +6,19 @@ import json
 import logging
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
 from django.db.models import Prefetch, QuerySet
 
+from cameras import downloads, timing
+from cameras.clock import ClockLine
 from cameras.models import Camera, CameraRecording, RecordingState
 from cameras.redisline import state_channel
 from cameras.wake import client
 from sessions.errors import Conflict, NotFound
-from sessions.models import Session
+from sessions.models import Event, Session
 from sessions.permissions import require, visible
 
 log = logging.getLogger(__name__)
@@ -114,3 +117,30 @@ def visible_recordings(user: Any) -> QuerySet[CameraRecording]:
     """Return the recordings of cameras whose session the user may see, newest first."""
     rows = CameraRecording.objects.select_related("camera__rig", "session__project", "recording")
     return visible(user, rows, "session__project").order_by("-started", "pk")
+
+
+def timing_of(recording: CameraRecording, points: int) -> dict[str, Any]:
+    """Return what ``timing.describe`` says of a recording, and the ``events`` of its session while it was recorded."""
+    times = downloads.times_of(recording)
+    clock = ClockLine.load(downloads.folder_of(recording) / "clock.json")
+    found = timing.describe(times, clock, first=recording.first_sequence, last=recording.last_sequence, points=points)
+    return {**found, "events": _events(recording, found, points)}
+
+
+def _events(recording: CameraRecording, found: dict[str, Any], points: int) -> list[dict[str, Any]]:
+    """Return for each kind of event its number and where on the recording (s) there are any, at most ``points`` places.
+
+    Events have the server's time, frames that of their agent: the clock's offset lies between them.
+    """
+    offset_ns = round((recording.offset_ms or 0.0) * 1e6)
+    start = datetime.fromtimestamp((found["start_ns"] - offset_ns) / 1e9, tz=UTC)
+    stop = start + timedelta(seconds=found["duration"])
+    step = max(found["duration"], 1e-3) / points
+    kinds: dict[str, dict[int, float]] = {}
+    counts: dict[str, int] = {}
+    rows = Event.objects.filter(session=recording.session_id, time__gte=start, time__lte=stop).order_by("time", "pk")
+    for when, kind in rows.values_list("time", "kind").iterator(chunk_size=5000):
+        seconds = (when - start).total_seconds()
+        counts[kind] = counts.get(kind, 0) + 1
+        kinds.setdefault(kind, {}).setdefault(int(seconds / step), seconds)
+    return [{"kind": kind, "count": counts[kind], "seconds": list(kinds[kind].values())} for kind in sorted(kinds)]

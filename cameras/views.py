@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
 import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from cameras import frametable, selectors, services
+from cameras import downloads, selectors, services
 from cameras.errors import NoPicture
 from cameras.models import Camera, CameraRecording
 from cameras.preflight import planned_minutes
 from cameras.preflight import preflight as checked
 from cameras.relay.hub import hub
 from cameras.wire import decode
-from sessions.errors import Forbidden, LabError, NotFound
+from sessions.errors import Forbidden, LabError
 from sessions.models import Session
 from sessions.permissions import can, visible
 from sessions.tokens import valid_token
@@ -33,7 +28,6 @@ from sessions.tokens import valid_token
 RECENT = 12
 # How long a snapshot waits for a picture that is taken after it was asked for (s).
 SNAPSHOT_WAIT = 2.5
-ROWS_AT_ONCE = 2000
 
 
 @login_required
@@ -109,8 +103,8 @@ def preflight(request: HttpRequest, session_id: UUID) -> HttpResponse:
 @login_required
 @require_GET
 def recording(request: HttpRequest, recording_id: UUID) -> HttpResponse:
-    """Show a recording: its video, its frames and what is missing of them."""
-    found = get_object_or_404(selectors.visible_recordings(request.user), pk=recording_id)
+    """Show a recording: its video, the times of its frames and what is missing of them."""
+    found = _recording(request, recording_id)
     files = {file.role: file for file in found.recording.files.order_by("revision")}
     return render(request, "cameras/recording.html", {"recording": found, "files": files})
 
@@ -118,19 +112,23 @@ def recording(request: HttpRequest, recording_id: UUID) -> HttpResponse:
 @login_required
 @require_GET
 def frames_csv(request: HttpRequest, recording_id: UUID) -> StreamingHttpResponse:
-    """Send the frame table as CSV: one line for each frame."""
-    found = get_object_or_404(selectors.visible_recordings(request.user), pk=recording_id)
-    folder = Path(settings.LAB_DATA_ROOT) / found.folder
-    try:
-        records = frametable.read(folder).in_order()
-    except (OSError, frametable.TableError) as error:
-        raise NotFound("The frame table of this recording cannot be read.") from error
-    name = f"{found.camera.slug}-{found.started:%Y%m%d-%H%M%S}-frames.csv"
-    return CsvResponse(
-        records,
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
+    """Send the frame table as CSV."""
+    return downloads.csv_response(_recording(request, recording_id))
+
+
+@login_required
+@require_GET
+def frames_npy(request: HttpRequest, recording_id: UUID) -> StreamingHttpResponse:
+    """Send the times of all frames as a NumPy array."""
+    return downloads.npy_response(_recording(request, recording_id))
+
+
+@login_required
+@require_GET
+def cut(request: HttpRequest, recording_id: UUID) -> StreamingHttpResponse:
+    """Send the original pictures from one time to another with their frame table."""
+    found = _recording(request, recording_id)
+    return downloads.cut_response(found, request.GET.get("from"), request.GET.get("to"))
 
 
 @require_GET
@@ -164,26 +162,6 @@ async def _snapshot(request: HttpRequest, slug: str) -> HttpResponse:
     )
 
 
-class CsvResponse(StreamingHttpResponse):
-    """Streams the frame table; an event loop has each piece written in a thread."""
-
-    def __init__(self, records: Any, **kwargs: Any) -> None:
-        super().__init__(self._pieces(records), **kwargs)
-        self._records = records
-
-    @staticmethod
-    def _pieces(records: Any) -> Iterator[str]:
-        for start in range(0, max(1, len(records)), ROWS_AT_ONCE):
-            text = io.StringIO()
-            frametable.write_csv(records[start : start + ROWS_AT_ONCE], text, header=start == 0)
-            yield text.getvalue()
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        pieces = self._pieces(self._records)
-        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-            yield piece.encode()
-
-
 async def _user_of(request: HttpRequest) -> Any:
     """Return who asks: a script with a token, or a browser with a session."""
     kind, _, key = request.headers.get("Authorization", "").partition(" ")
@@ -195,6 +173,10 @@ async def _user_of(request: HttpRequest) -> Any:
     if user is None or not user.is_authenticated:
         raise Forbidden("Log in, or send a valid token, to see cameras.")
     return user
+
+
+def _recording(request: HttpRequest, recording_id: UUID) -> CameraRecording:
+    return get_object_or_404(selectors.visible_recordings(request.user), pk=recording_id)
 
 
 def _session(request: HttpRequest, session_id: UUID) -> Session:

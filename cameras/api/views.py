@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
+from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
+from rest_framework.generics import get_object_or_404 as get_by_key_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from cameras import selectors, services
+from cameras import downloads, selectors, services, timing
 from cameras.api.serializers import (
     CameraChangeSerializer,
     CameraRecordingSerializer,
@@ -22,8 +25,9 @@ from cameras.api.serializers import (
     NewCameraSerializer,
     PreflightSerializer,
 )
-from cameras.models import Camera
+from cameras.models import Camera, CameraRecording
 from cameras.preflight import planned_minutes, preflight
+from cameras.queries import seconds, whole_number
 from sessions.api.base import ReadViewSet
 from sessions.models import Session
 from sessions.permissions import visible
@@ -149,6 +153,63 @@ class CameraRecordingViewSet(viewsets.ReadOnlyModelViewSet):
 
     def get_queryset(self) -> QuerySet[Any]:
         return selectors.visible_recordings(self.request.user)
+
+    @extend_schema(
+        parameters=[OpenApiParameter("points", int, description="Most points of a curve; 600 when it is not given.")],
+        responses=OpenApiTypes.OBJECT,
+    )
+    @action(detail=True, url_path="timing")
+    def timing(self, request: Request, pk: Any) -> Response:
+        """Return intervals, lost frames, clock and events; times are in s since the first frame."""
+        points = whole_number("points", request.query_params.get("points"), default=600, most=timing.MOST_POINTS)
+        return Response(selectors.timing_of(self._found(pk), points))
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("seconds", float, description="Since the first frame."),
+            OpenApiParameter("sequence", int, description="A frame's number."),
+        ],
+        responses=OpenApiTypes.OBJECT,
+    )
+    @action(detail=True, url_path="frame")
+    def frame(self, request: Request, pk: Any) -> Response:
+        """Return the frame that is shown at a time, or the one nearest to a number, and its neighbours."""
+        found = self._found(pk)
+        sequence = request.query_params.get("sequence")
+        if sequence is not None:
+            number = whole_number("sequence", sequence, default=0, most=2**62, least=0)
+            return Response(timing.frame_at(downloads.times_of(found), sequence=number))
+        shown = seconds("seconds", request.query_params.get("seconds"), 0.0)
+        return Response(timing.frame_at(downloads.times_of(found), seconds=shown))
+
+    @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
+    @action(detail=True, url_path="frames-csv")
+    def frames_csv(self, request: Request, pk: Any) -> StreamingHttpResponse:
+        """Return the frame table as CSV: one line for each frame."""
+        return downloads.csv_response(self._found(pk))
+
+    @extend_schema(responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
+    @action(detail=True, url_path="frames-npy")
+    def frames_npy(self, request: Request, pk: Any) -> StreamingHttpResponse:
+        """Return the times of all frames as an NPY file (structured array, times in ns)."""
+        return downloads.npy_response(self._found(pk))
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("from", float, description="Seconds since the first frame; 0 when it is not given."),
+            OpenApiParameter("to", float, description="Seconds since the first frame; the end when it is not given."),
+        ],
+        responses={(200, "application/zip"): OpenApiTypes.BINARY},
+    )
+    @action(detail=True, url_path="cut")
+    def cut(self, request: Request, pk: Any) -> StreamingHttpResponse:
+        """Return the original pictures from one time to another, not encoded again, with their frame table (ZIP)."""
+        query = request.query_params
+        return downloads.cut_response(self._found(pk), query.get("from"), query.get("to"))
+
+    def _found(self, pk: Any) -> CameraRecording:
+        # Not get_object: it refuses the parameters of the address as unknown filters.
+        return get_by_key_or_404(self.get_queryset(), pk=pk)
 
 
 def _session(user: Any, session_id: Any) -> Session:

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.utils import timezone
 
-from cameras.models import Camera
+from cameras import services
+from cameras.agent.simulation import Camera as SimulatedCamera
+from cameras.agent.simulation import wandering
+from cameras.framestore import Frame, FrameStore
+from cameras.models import Camera, CameraRecording
 from cameras.services import create_camera
+from cameras.wire import FrameHeader
 from sessions.models import Membership, Project, Rig, Session
 from sessions.permissions import LABORATORY
 from sessions.tokens import create_token
 from tests.cameras.laboratory import Laboratory, database_url, wait_for
+
+START = 1_700_000_000_000_000_000
 
 
 @dataclass
@@ -53,6 +62,29 @@ def make_catalog(cameras: int = 2) -> Catalog:
 @pytest.fixture
 def catalog(db: None) -> Catalog:
     return make_catalog()
+
+
+def store_frames(folder: Path, recording: Any, numbers: list[int]) -> None:
+    """Store frames of 320 x 240 pixels, 40 ms apart from the one of number 0 at START on, each with its number."""
+    camera = SimulatedCamera(wandering(1), 320, 240)
+    store = FrameStore(folder, recording)
+    frames = []
+    for n in numbers:
+        captured = START + n * 40_000_000
+        data = cv2.imencode(".jpg", camera.picture(captured, n))[1].tobytes()
+        frames.append(Frame(FrameHeader(n, captured, 320, 240, received_ns=captured), data))
+    store.write(frames)
+    store.close()
+
+
+@pytest.fixture
+def recording(catalog: Catalog, settings: Any) -> CameraRecording:
+    """A recording that was stopped, with frames 1 to 60 of which 20 to 29 are lost."""
+    settings.LAB_DISK_RESERVE = 0
+    made = services.start_recording(session=catalog.session, by=catalog.experimenter)[0]
+    services.stop_recording(session=catalog.session, by=catalog.experimenter)
+    store_frames(Path(settings.LAB_DATA_ROOT) / made.folder, made.pk, [*range(1, 20), *range(30, 61)])
+    return made
 
 
 @pytest.fixture(scope="package")

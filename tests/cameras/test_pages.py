@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import subprocess
@@ -9,14 +10,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from django.test import Client
 
+from cameras import services, tasks
+from cameras.agent.strip import read_number
 from cameras.models import CameraRecording
+from sessions.services import add_events
 from tests.browser.chromium import FLAGS, executable
-from tests.cameras.conftest import Catalog
+from tests.cameras.conftest import START, Catalog, make_catalog, store_frames
 from tests.cameras.laboratory import ROOT, Laboratory, wait_for
 
 pytestmark = pytest.mark.timeout(240)
@@ -75,16 +83,26 @@ def browser() -> Iterator[Browser]:
     made.close()
 
 
-def test_wall_and_camera_page(running: tuple[Laboratory, Catalog], browser: Browser) -> None:
-    laboratory, catalog = running
-    collect = [sys.executable, "manage.py", "collectstatic", "--noinput", "-v", "0"]
-    subprocess.run(collect, cwd=ROOT, env=laboratory.environment, check=True)
-    laboratory.kill("web")
-    laboratory.restart("web")
+@pytest.fixture
+def url(laboratory: Laboratory) -> str:
+    """Return the address of a web process that has its static files."""
+    if not Path(laboratory.environment["LAB_STATIC_ROOT"]).exists():
+        collect = [sys.executable, "manage.py", "collectstatic", "--noinput", "-v", "0"]
+        subprocess.run(collect, cwd=ROOT, env=laboratory.environment, check=True)
+        laboratory.kill("web")
+        laboratory.restart("web")
+    return f"http://127.0.0.1:{laboratory.web_port}"
+
+
+def cookie_of(user: Any) -> str:
     client = Client()
-    client.force_login(catalog.experimenter)
-    cookie = client.cookies["sessionid"].value
-    url = f"http://127.0.0.1:{laboratory.web_port}"
+    client.force_login(user)
+    return client.cookies["sessionid"].value
+
+
+def test_wall_and_camera_page(running: tuple[Laboratory, Catalog], browser: Browser, url: str) -> None:
+    laboratory, catalog = running
+    cookie = cookie_of(catalog.experimenter)
     first, second = (camera.slug for camera in catalog.cameras)
 
     page = browser.open(url, cookie, "/wall/")
@@ -103,9 +121,6 @@ def test_wall_and_camera_page(running: tuple[Laboratory, Catalog], browser: Brow
         assert age.endswith("s"), age
     # Something is drawn, not only counted: the tile is not one colour.
     picture = browser.do(lambda: page.locator(f"[data-slug={first}]").screenshot())
-    import cv2
-    import numpy as np
-
     assert cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_GRAYSCALE).std() > 20
 
     laboratory.processes[f"agent-{second}"].send_signal(signal.SIGSTOP)
@@ -128,4 +143,63 @@ def test_wall_and_camera_page(running: tuple[Laboratory, Catalog], browser: Brow
     browser.do(lambda: page.on("dialog", lambda dialog: dialog.accept()))
     browser.do(lambda: page.get_by_role("button", name="Stop recording").click())
     wait_for(lambda: CameraRecording.objects.filter(state="finished", lost=0).exists(), "finished recording", 20)
+    assert browser.complaints == []
+
+
+PICTURE = """() => {
+  const video = document.getElementById("video");
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+  canvas.getContext("2d").drawImage(video, 0, 0);
+  return canvas.toDataURL("image/png").split(",")[1];
+}"""
+
+
+@pytest.mark.usefixtures("transactional_db")
+def test_scrubbing_shows_the_right_frame(laboratory: Laboratory, browser: Browser, url: str) -> None:
+    catalog = make_catalog(1)
+    recording = services.start_recording(session=catalog.session, by=catalog.experimenter)[0]
+    services.stop_recording(session=catalog.session, by=catalog.experimenter)
+    numbers = [*range(1, 60), *range(90, 241)]
+    store_frames(laboratory.data_root / recording.folder, recording.pk, numbers)
+    first = datetime.fromtimestamp(START / 1e9 + 0.04, tz=UTC)
+    rewarded = [{"time": first + timedelta(seconds=s), "kind": "reward"} for s in (1, 5)]
+    add_events(by=catalog.experimenter, session=catalog.session, events=rewarded)
+    services.finish_recording(recording_id=recording.pk, first=1, last=240)
+    tasks.make_proxy(str(recording.pk))
+
+    page = browser.open(url, cookie_of(catalog.viewer), f"/cameras/recordings/{recording.pk}/")
+    timeline = "document.getElementById('timeline').dataset"
+
+    def settled() -> int | None:
+        return browser.do(lambda: page.evaluate(f"{timeline}.settled ? Number({timeline}.sequence) : null"))
+
+    def picture() -> int | None:
+        data = base64.b64decode(browser.do(lambda: page.evaluate(PICTURE)))
+        return read_number(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE))
+
+    def scrub(seconds: float) -> None:
+        move = "([s, e]) => { s.value = e; s.dispatchEvent(new Event('input', {bubbles: true})); }"
+        handle = page.locator("#scrub").element_handle()
+        page.evaluate(move, [handle, str(seconds)])
+
+    def shows(number: int) -> None:
+        wait_for(lambda: settled() == number and picture() == number, f"frame {number}", 15)
+
+    wait_for(lambda: settled() == 1, "the first frame", 30)
+    # Frame n was taken (n - 1) * 40 ms after the first; the last before the gap stays while nothing was stored.
+    for seconds, number in ((4.83, 121), (0.41, 11), (3.0, 59), (9.0, 226)):
+        browser.do(lambda s=seconds: scrub(s))
+        shows(number)
+    browser.do(lambda: page.locator("#previous").click())
+    shows(225)
+    browser.do(lambda: page.locator("#scrub").press("ArrowRight"))
+    shows(226)
+    browser.do(lambda: page.get_by_role("button", name="0:02.320").click())
+    shows(59)
+    lanes = browser.do(lambda: page.locator("#lanes").inner_text())
+    assert "lost frames: 30" in lanes
+    assert "reward: 2" in lanes
+    assert browser.do(lambda: page.locator(".lost-mark").count()) == 1
+    assert browser.do(lambda: page.evaluate("document.documentElement.scrollWidth")) <= PHONE["width"]
     assert browser.complaints == []

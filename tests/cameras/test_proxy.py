@@ -13,37 +13,10 @@ from django.test import Client
 from django.utils import timezone
 
 from cameras import proxy, services, tasks
-from cameras.agent.simulation import Camera, wandering
 from cameras.agent.strip import read_number
-from cameras.framestore import Frame, FrameStore
 from cameras.models import CameraRecording
-from cameras.wire import FrameHeader
 from sessions.errors import Conflict
-from tests.cameras.conftest import Catalog
-
-START = 1_700_000_000_000_000_000
-
-
-def store_frames(folder: Path, recording: Any, numbers: list[int]) -> None:
-    camera = Camera(wandering(1), 320, 240)
-    store = FrameStore(folder, recording)
-    frames = []
-    for n in numbers:
-        captured = START + n * 40_000_000
-        data = cv2.imencode(".jpg", camera.picture(captured, n))[1].tobytes()
-        frames.append(Frame(FrameHeader(n, captured, 320, 240, received_ns=captured), data))
-    store.write(frames)
-    store.close()
-
-
-@pytest.fixture
-def recording(catalog: Catalog, settings: Any) -> CameraRecording:
-    """A recording that was stopped, with frames 1 to 60 of which 20 to 29 are lost."""
-    settings.LAB_DISK_RESERVE = 0
-    made = services.start_recording(session=catalog.session, by=catalog.experimenter)[0]
-    services.stop_recording(session=catalog.session, by=catalog.experimenter)
-    store_frames(Path(settings.LAB_DATA_ROOT) / made.folder, made.pk, [*range(1, 20), *range(30, 61)])
-    return made
+from tests.cameras.conftest import START, Catalog
 
 
 def test_the_copy_shows_every_picture_at_its_time(recording: CameraRecording, settings: Any) -> None:

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from difflib import get_close_matches
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -284,9 +284,9 @@ def as_text(cell: Cell) -> str:
     return text
 
 
-def local_moment(naive: datetime) -> datetime:
-    """Return a time without a zone as one of the laboratory's; one that never was, or was twice, is refused."""
-    zone = timezone.get_default_timezone()
+def local_moment(naive: datetime, zone: tzinfo | None = None) -> datetime:
+    """Return a time as one of a zone (the laboratory's); one that never was, or was twice, is refused."""
+    zone = zone or timezone.get_default_timezone()
     try:
         early, late = (naive.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
     except OverflowError:

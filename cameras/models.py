@@ -132,3 +132,52 @@ class CameraRecording(models.Model):
     def project(self) -> Project:
         """The session's project."""
         return self.session.project
+
+
+class AlertKind(models.TextChoices):
+    """What somebody should look after."""
+
+    OFFLINE = "offline", "offline"
+    FROZEN = "frozen", "frozen"
+    DARK = "dark", "dark"
+    DISK = "disk", "disk low"
+
+
+class CameraAlert(models.Model):
+    """Something is wrong with a camera or the disk: raised once, resolved when it is over. Written by ``supervise``."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=10, choices=AlertKind.choices)
+    camera = models.ForeignKey(Camera, on_delete=models.CASCADE, null=True, blank=True, related_name="alerts")
+    message = models.CharField(max_length=500)
+    raised = models.DateTimeField(db_default=Now(), editable=False)
+    resolved = models.DateTimeField(null=True, blank=True)
+    told = models.JSONField(default=list, blank=True, help_text="Who was told of what: webhook raised, email resolved.")
+
+    class Meta:
+        ordering: ClassVar = ["-raised"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["kind", "camera"],
+                condition=Q(resolved__isnull=True),
+                nulls_distinct=False,
+                name="camera_alert_open_once",
+            ),
+            models.CheckConstraint(condition=Q(kind__in=AlertKind.values), name="camera_alert_kind_known"),
+            models.CheckConstraint(
+                condition=Q(kind="disk", camera__isnull=True) | ~Q(kind="disk") & Q(camera__isnull=False),
+                name="camera_alert_is_of_a_camera_or_the_disk",
+            ),
+            models.CheckConstraint(
+                condition=Q(resolved__isnull=True) | Q(resolved__gte=F("raised")), name="camera_alert_resolved_later"
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["-raised"], name="camera_alert_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}"
+
+    @property
+    def place(self) -> str:
+        """What it is about, in words."""
+        return "Disk of the recordings" if self.camera is None else str(self.camera)

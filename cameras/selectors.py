@@ -10,16 +10,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 
 from cameras import downloads, timing
 from cameras.clock import ClockLine
-from cameras.models import Camera, CameraRecording, RecordingState
+from cameras.models import Camera, CameraAlert, CameraRecording, RecordingState
 from cameras.redisline import state_channel
 from cameras.wake import client
 from sessions.errors import Conflict, NotFound
 from sessions.models import Event, Session
-from sessions.permissions import require, visible
+from sessions.permissions import rank_in, require, visible
 
 log = logging.getLogger(__name__)
 
@@ -65,10 +65,16 @@ def states(slugs: Iterable[str]) -> dict[str, dict[str, Any]]:
     """
     slugs = list(slugs)
     try:
-        raw = client().mget([state_channel(slug) for slug in slugs]) if slugs else []
+        return said_states(slugs)
     except redis.RedisError as error:
         log.warning("The cameras' states cannot be read: %s", error)
         return {slug: _offline("unknown: Redis does not answer") for slug in slugs}
+
+
+def said_states(slugs: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the same as ``states``; RedisError when Redis does not answer, for who must tell that from silence."""
+    slugs = list(slugs)
+    raw = client().mget([state_channel(slug) for slug in slugs]) if slugs else []
     return {slug: _state(payload) for slug, payload in zip(slugs, raw, strict=True)}
 
 
@@ -93,6 +99,7 @@ def _state(payload: bytes | str | None) -> dict[str, Any]:
         "bytes_per_second": said.get("bytes_per_second"),
         "recording": said.get("recording"),
         "trouble": said.get("trouble") or "",
+        "dark": bool(said.get("dark")),
         "clock_offset_ms": said.get("offset_ms"),
     }
 
@@ -100,6 +107,7 @@ def _state(payload: bytes | str | None) -> dict[str, Any]:
 def _offline(reason: str) -> dict[str, Any]:
     nothing = {
         "age_ms": None, "fps": None, "bytes_per_second": None, "recording": None, "trouble": "",
+        "dark": False,
         "clock_offset_ms": None,
     }  # fmt: skip
     return {"online": False, "live": False, "reason": reason, **nothing}
@@ -117,6 +125,15 @@ def visible_recordings(user: Any) -> QuerySet[CameraRecording]:
     """Return the recordings of cameras whose session the user may see, newest first."""
     rows = CameraRecording.objects.select_related("camera__rig", "session__project", "recording")
     return visible(user, rows, "session__project").order_by("-started", "pk")
+
+
+def visible_alerts(user: Any) -> QuerySet[CameraAlert]:
+    """Return the alerts of the cameras that the user may see, and of the disk, newest first."""
+    cameras = visible(user, Camera.objects.all(), "rig__project")
+    mine = Q(camera__in=cameras.values("pk"))
+    if rank_in(user, None):
+        mine |= Q(camera__isnull=True)
+    return CameraAlert.objects.filter(mine).select_related("camera__rig").order_by("-raised", "pk")
 
 
 def timing_of(recording: CameraRecording, points: int) -> dict[str, Any]:

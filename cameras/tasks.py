@@ -9,10 +9,15 @@ from django.conf import settings
 from django.utils import timezone
 
 from cameras import services
+from cameras.alerts import Watch, tell_alerts
 from cameras.models import CameraRecording, ProxyState
 from cameras.services.proxies import POSTER, PROXY, without_proxy
 
+__all__ = ["make_proxy", "sweep_proxies", "tell_alerts", "watch_cameras"]
+
 SWEPT_AT_ONCE = 20
+
+watch_cameras = Watch()
 
 
 @shared_task(name="cameras.make_proxy")

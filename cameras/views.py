@@ -26,6 +26,7 @@ from sessions.permissions import can, visible
 from sessions.tokens import valid_token
 
 RECENT = 12
+ALERTS_SHOWN, MOST_ALERTS = 3, 200
 # How long a snapshot waits for a picture that is taken after it was asked for (s).
 SNAPSHOT_WAIT = 2.5
 
@@ -87,6 +88,24 @@ def session_stop(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """Stop all cameras of a session's rig, and go back to where the button was."""
     services.stop_recording(session=_session(request, session_id), by=request.user)
     return redirect(f"/sessions/{session_id}/")
+
+
+@login_required
+@require_GET
+def alerts(request: HttpRequest) -> HttpResponse:
+    """Show what is and was wrong with cameras and disk, the newest first."""
+    rows = selectors.visible_alerts(request.user)[:MOST_ALERTS]
+    return render(request, "cameras/alerts.html", {"alerts": rows})
+
+
+@login_required
+@require_GET
+@never_cache
+def alerts_now(request: HttpRequest) -> HttpResponse:
+    """Return what is wrong now, as every page shows it."""
+    rows = list(selectors.visible_alerts(request.user).filter(resolved__isnull=True)[:MOST_ALERTS])
+    shown = rows[:ALERTS_SHOWN]
+    return render(request, "cameras/alerts_now.html", {"alerts": shown, "more": len(rows) - len(shown)})
 
 
 @login_required

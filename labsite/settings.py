@@ -59,6 +59,18 @@ LAB_JOB_THREADS = int(os.environ.get("LAB_JOB_THREADS", "0"))
 LAB_DISK_RESERVE = int(os.environ.get("LAB_DISK_RESERVE", str(2 * 1024**3)))
 LAB_OFFLINE_GRACE = _seconds("LAB_OFFLINE_GRACE", 30)
 
+# An alert is raised below so many free bytes, and told to a webhook and by e-mail where these are named.
+LAB_DISK_ALARM = int(os.environ.get("LAB_DISK_ALARM", str(10 * 1024**3)))
+LAB_ALERT_WEBHOOK = os.environ.get("LAB_ALERT_WEBHOOK", "")
+LAB_ALERT_EMAIL = [one.strip() for one in os.environ.get("LAB_ALERT_EMAIL", "").split(",") if one.strip()]
+DEFAULT_FROM_EMAIL = os.environ.get("LAB_EMAIL_FROM", "labsite@localhost")
+EMAIL_HOST = os.environ.get("LAB_SMTP_HOST", "localhost")
+EMAIL_PORT = int(os.environ.get("LAB_SMTP_PORT", "25"))
+EMAIL_HOST_USER = os.environ.get("LAB_SMTP_USER", "")
+EMAIL_HOST_PASSWORD = os.environ.get("LAB_SMTP_PASSWORD", "")
+EMAIL_USE_TLS = _flag("LAB_SMTP_TLS")
+EMAIL_TIMEOUT = 10
+
 
 def _secret_key() -> str:
     if key := os.environ.get("LAB_SECRET_KEY"):

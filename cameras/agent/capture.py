@@ -54,6 +54,7 @@ class Capture:
         self.simulated = settings.source.startswith("sim:")
         self.captured = 0
         self.rate = 0.0
+        self.brightness: float | None = None
         self.ended = threading.Event()
         self.failure: SourceError | None = None
         self._stop = threading.Event()
@@ -157,10 +158,9 @@ class Capture:
         if self.outbox.connected and captured - self._previewed_ns >= 0.9e9 / PREVIEW_FPS:
             self._previewed_ns = captured
             preview_height = max(2, round(height * self.settings.preview_width / width))
-            small = _jpeg(
-                cv2.resize(picture, (self.settings.preview_width, preview_height), interpolation=cv2.INTER_AREA),
-                self.settings.preview_quality,
-            )
+            reduced = cv2.resize(picture, (self.settings.preview_width, preview_height), interpolation=cv2.INTER_AREA)
+            self.brightness = float(reduced.mean())
+            small = _jpeg(reduced, self.settings.preview_quality)
         with self._lock:
             sequence = self._next
             self._next += 1

@@ -201,6 +201,7 @@ class CameraAgent:
                 "simulated": self.capture.simulated,
                 "fps": round(self.capture.rate, 2),
                 "source_problem": self.capture.problem,
+                "brightness": None if self.capture.brightness is None else round(self.capture.brightness, 1),
                 **self.outbox.report(),
             }
             await socket.send(json.dumps(report))

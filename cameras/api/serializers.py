@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import django_filters as df
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from cameras.models import Camera, CameraRecording
+from cameras.models import AlertKind, Camera, CameraAlert, CameraRecording
 from sessions.api.fields import StrictFields
 from sessions.models import Rig
 from sessions.permissions import visible
@@ -115,3 +116,26 @@ class PreflightSerializer(serializers.Serializer):
     bytes_needed = serializers.IntegerField(allow_null=True)
     bytes_free = serializers.IntegerField()
     checks = CheckSerializer(many=True)
+
+
+class CameraAlertSerializer(serializers.ModelSerializer):
+    """Something that is or was wrong; ``camera`` is empty for the disk."""
+
+    camera = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+
+    class Meta:
+        model = CameraAlert
+        fields = ("id", "kind", "camera", "message", "raised", "resolved")
+        read_only_fields = fields
+
+
+class CameraAlertFilter(df.FilterSet):
+    """What a list of alerts can be narrowed to."""
+
+    open = df.BooleanFilter(field_name="resolved", lookup_expr="isnull")
+    kind = df.ChoiceFilter(choices=AlertKind.choices)
+    camera = df.CharFilter(field_name="camera__slug")
+
+    class Meta:
+        model = CameraAlert
+        fields = ("open", "kind", "camera")

@@ -3,11 +3,20 @@
 from django.urls import URLPattern, URLResolver, include, path
 from rest_framework.routers import SimpleRouter
 
-from cameras.api.views import CameraRecordingViewSet, CameraViewSet, PreflightView, RecordView, StopView
+from cameras.api.views import (
+    CameraAlertViewSet,
+    CameraRecordingViewSet,
+    CameraViewSet,
+    PreflightView,
+    RecordView,
+    StopView,
+)
 
 router = SimpleRouter()
 router.register("cameras", CameraViewSet, basename="camera")
 router.register("camera-recordings", CameraRecordingViewSet, basename="camera-recording")
+
+router.register("camera-alerts", CameraAlertViewSet, basename="camera-alert")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("sessions/<uuid:session_id>/preflight/", PreflightView.as_view(), name="session-preflight"),

@@ -18,6 +18,8 @@ from rest_framework.views import APIView
 
 from cameras import downloads, selectors, services, timing
 from cameras.api.serializers import (
+    CameraAlertFilter,
+    CameraAlertSerializer,
     CameraChangeSerializer,
     CameraRecordingSerializer,
     CameraSerializer,
@@ -142,6 +144,17 @@ class StopView(APIView):
     def post(self, request: Request, session_id: Any) -> Response:
         stopped = services.stop_recording(session=_session(request.user, session_id), by=request.user)
         return Response({"recordings": CameraRecordingSerializer(stopped, many=True).data})
+
+
+class CameraAlertViewSet(viewsets.ReadOnlyModelViewSet):
+    """What is and was wrong with cameras and the disk; ``open=true`` for what is wrong now."""
+
+    serializer_class = CameraAlertSerializer
+    filterset_class = CameraAlertFilter
+    ordering_fields = ("raised",)
+
+    def get_queryset(self) -> QuerySet[Any]:
+        return selectors.visible_alerts(self.request.user)
 
 
 class CameraRecordingViewSet(viewsets.ReadOnlyModelViewSet):

@@ -46,6 +46,8 @@ LONGEST_REASON = 120
 LONGEST_TEXT = 1_000_000
 MOST_RANGES = 10_000
 RATE_PERIOD = 1.0
+# Mean brightness of a picture (0 to 255); the noise of a covered sensor stays below, a room lit by infrared is above.
+DARK_BELOW = 8.0
 
 
 class Rejected(Exception):
@@ -340,10 +342,17 @@ class AgentSocket:
             "source_problem": str(self.status.get("source_problem") or ""),
             "simulated": self.simulated,
             "recording": {"id": str(recording.recording), "since": recording.started} if recording else None,
-            "trouble": trouble or str(self.status.get("problem") or ""),
+            "trouble": trouble or str(self.status.get("problem") or "") or ("dark: no light" if self.dark else ""),
+            "dark": self.dark,
             "held_frames": self.status.get("held_frames"),
             "offset_ms": self.clock.estimate()["offset_ms"],
         }
+
+    @property
+    def dark(self) -> bool:
+        """Whether the camera sees next to no light: a lens cap, a lamp that is off, a dead sensor."""
+        brightness = self.status.get("brightness")
+        return isinstance(brightness, int | float) and brightness < DARK_BELOW
 
     def about_agent(self) -> dict[str, Any]:
         """Return what is kept of the agent in Postgres."""

@@ -1,5 +1,6 @@
 """Everything that changes cameras and their recordings; each function is one transaction, arguments by keyword."""
 
+from cameras.services.alerts import note_alerts
 from cameras.services.enrolment import create_camera, rotate_token, update_camera
 from cameras.services.finishing import finish_recording, reopen_recording
 from cameras.services.proxies import keep_proxy, proxy_failed, queue_proxy
@@ -14,6 +15,7 @@ __all__ = [
     "create_camera",
     "finish_recording",
     "keep_proxy",
+    "note_alerts",
     "proxy_failed",
     "queue_proxy",
     "reopen_recording",

@@ -46,6 +46,30 @@ if (health) {
   document.addEventListener("visibilitychange", askHealth);
 }
 
+// What is wrong with cameras and disk, on every page.
+const alerts = document.getElementById("alerts");
+const ALERTS_EVERY_MS = 5000;
+
+async function askAlerts() {
+  if (document.hidden) return;
+  try {
+    const reply = await fetch(alerts.dataset.url, { redirect: "error" });
+    if (!reply.ok) return;
+    const fresh = new DOMParser().parseFromString(`<ul>${await reply.text()}</ul>`, "text/html").querySelector("ul");
+    // Said once to who listens: what is there already is not replaced.
+    const words = (list) => [...list.children].map((row) => row.outerHTML).join("");
+    if (words(fresh) !== words(alerts)) alerts.replaceChildren(...fresh.children);
+  } catch {
+    // The chip above says that the server does not answer.
+  }
+}
+
+if (alerts) {
+  askAlerts();
+  setInterval(askAlerts, ALERTS_EVERY_MS);
+  document.addEventListener("visibilitychange", askAlerts);
+}
+
 // Modules are served under hashed names, so they do not import each other: a toast is asked for by an event.
 document.addEventListener("lab:toast", (event) => toast(event.detail));
 

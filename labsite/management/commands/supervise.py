@@ -1,4 +1,4 @@
-"""What nobody waits for but somebody must do: jobs of lost workers, forgotten jobs, unhashed files, missing proxies.
+"""What nobody waits for but somebody must do: jobs of lost workers, forgotten jobs, unhashed files, alerts.
 
 A process of its own, watching what it is no part of. Each duty has a thread and a period of its own, so that a slow one
 does not keep the lost workers' jobs waiting.
@@ -30,6 +30,8 @@ DUTIES = (
     ("sessions.tasks", "sweep_unhashed", 60.0),
     ("sessions.tasks", "sweep_sheets", 30.0),
     ("cameras.tasks", "sweep_proxies", 30.0),
+    ("cameras.tasks", "watch_cameras", 1.0),
+    ("cameras.tasks", "tell_alerts", 2.0),
 )
 
 logger = logging.getLogger("labsite.supervise")

@@ -12,7 +12,7 @@ from analysis.methods.errors import InvalidDataError
 Read = Callable[[int, int], NDArray[np.floating]]
 
 # Outputs computed by one matrix product: more means fewer calls but more multiplications by zero.
-_OUTPUTS = 48
+_OUTPUTS = 16
 
 
 def decimation_factor(rate: float, wanted: float) -> int:
@@ -38,6 +38,42 @@ def low_pass(factor: int) -> NDArray[np.float32]:
     return (kernel / kernel.sum()).astype(np.float32)
 
 
+class Decimator:
+    """Decimation by ``factor`` as a product of a band matrix with stretches of signal.
+
+    ``margin`` samples on both sides of a stretch take part in its output. Outputs are made in whole groups of
+    ``stride`` samples of signal, so whoever starts at a multiple of it gets the same numbers to the last bit.
+    """
+
+    def __init__(self, factor: int) -> None:
+        """Design the filter."""
+        kernel = low_pass(factor)
+        self.factor = factor
+        self.margin = kernel.size // 2
+        self.stride = _OUTPUTS * factor
+        self._span = (_OUTPUTS - 1) * factor + kernel.size
+        # Row k holds the filter at output k: one product of this band with a stretch of signal makes _OUTPUTS samples.
+        self._band = np.zeros((_OUTPUTS, self._span), np.float32)
+        for row in range(_OUTPUTS):
+            self._band[row, row * factor : row * factor + kernel.size] = kernel
+
+    def apply(self, held: NDArray[np.float32], first: int, start: int, stop: int) -> NDArray[np.float32]:
+        """Return the outputs of samples ``start`` to ``stop``, ``(ceil((stop - start) / factor), channels)``.
+
+        ``held`` ``(n, channels)`` are the samples from ``first`` on; beyond them the first and the last go on.
+        """
+        count = -(-(stop - start) // self.factor)
+        made = np.empty((-(-count // _OUTPUTS) * _OUTPUTS, held.shape[1]), np.float32)
+        for at in range(0, count, _OUTPUTS):
+            low = start - first - self.margin + at * self.factor
+            piece = held[max(low, 0) : low + self._span]
+            if len(piece) < self._span:
+                before = max(0, -low)
+                piece = np.pad(piece, ((before, self._span - before - len(piece)), (0, 0)), mode="edge")
+            np.matmul(self._band, piece, out=made[at : at + _OUTPUTS])
+        return made[:count]
+
+
 def decimate(
     read: Read, n_samples: int, n_channels: int, factor: int, *, chunk: int = 60_000
 ) -> Iterator[NDArray[np.float32]]:
@@ -46,32 +82,22 @@ def decimate(
     Pieces are ``(n, n_channels)`` float32, together ``ceil(n_samples / factor)`` samples long.
 
     ``read(start, stop)`` returns samples ``(stop - start, n_channels)``; about ``chunk`` of them are held at a time,
-    with a margin of half a filter on both sides, so the pieces join without a seam. The filter is symmetric: no phase
-    moves. Beyond the ends the first and the last sample go on. Sample k of the output lies at the time of sample ``k
-    * factor`` of the input.
+    with a margin of half a filter on both sides, so the pieces join without a seam and are the same whatever their
+    size. The filter is symmetric: no phase moves. Beyond the ends the first and the last sample go on. Sample k of the
+    output lies at the time of sample ``k * factor`` of the input.
     """
-    kernel = low_pass(factor)
-    half = kernel.size // 2
-    total = -(-n_samples // factor)
-    per_chunk = max(_OUTPUTS, chunk // factor)
-    span = (_OUTPUTS - 1) * factor + kernel.size
-    # Row k holds the filter at output k: one product of this band with a stretch of signal makes _OUTPUTS samples.
-    band = np.zeros((_OUTPUTS, span), np.float32)
-    for row in range(_OUTPUTS):
-        band[row, row * factor : row * factor + kernel.size] = kernel
-    for first in range(0, total, per_chunk):
-        count = min(per_chunk, total - first)
-        blocks = -(-count // _OUTPUTS)
-        start = first * factor - half
-        stop = start + (blocks * _OUTPUTS - 1) * factor + kernel.size
-        inside = np.asarray(read(max(start, 0), min(stop, n_samples)), np.float32)
-        if inside.shape != (min(stop, n_samples) - max(start, 0), n_channels):
-            raise InvalidDataError(
-                f"The file ended early, near sample {max(start, 0) + len(inside):,} of {n_samples:,}."
-            )
-        piece = np.pad(inside, ((max(0, -start), max(0, stop - n_samples)), (0, 0)), mode="edge")
-        made = np.empty((blocks * _OUTPUTS, n_channels), np.float32)
-        for block in range(blocks):
-            at = block * _OUTPUTS
-            np.matmul(band, piece[at * factor : at * factor + span], out=made[at : at + _OUTPUTS])
-        yield made[:count]
+    decimator = Decimator(factor)
+    length = max(1, chunk // decimator.stride) * decimator.stride
+    for start in range(0, n_samples, length):
+        stop = min(start + length, n_samples)
+        first = max(0, start - decimator.margin)
+        held = read_exactly(read, first, min(stop + decimator.margin, n_samples), n_samples, n_channels)
+        yield decimator.apply(held, first, start, stop)
+
+
+def read_exactly(read: Read, start: int, stop: int, n_samples: int, n_channels: int) -> NDArray[np.float32]:
+    """Return samples ``start`` to ``stop`` as float32; ``InvalidDataError`` when fewer come than were announced."""
+    held = np.asarray(read(start, stop), np.float32)
+    if held.shape != (stop - start, n_channels):
+        raise InvalidDataError(f"The file ended early, near sample {start + len(held):,} of {n_samples:,}.")
+    return held

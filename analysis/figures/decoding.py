@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -227,6 +229,53 @@ def place_field_map(rates: Array, *, unit: str, length: float) -> Figure:
                         shown[order], 0.0, length, 0.5, len(order) + 0.5, label="share of peak rate", low=0.0, high=1.0
                     ),
                 ),
+            ),
+        ),
+    )
+
+
+def decoder_comparison(
+    labels: Sequence[str], errors: Sequence[Array], seconds: Sequence[float], block: NDArray[np.integer], *, unit: str
+) -> Figure:
+    """Draw the errors ``(n,)`` of several decoders of the same bins: dots are medians of blocks ``(n,)``, bars of all.
+
+    The caption names the decoders by number, with the 90th percentile and the seconds that each took.
+    """
+    layers: list = []
+    top = 0.0
+    for number, error in enumerate(errors, start=1):
+        medians = np.array([np.median(error[block == k]) for k in np.unique(block)])
+        top = max(top, float(medians.max()))
+        # Dots of a decoder stand side by side in the order of the blocks, so that none hides another.
+        across = number + np.linspace(-0.25, 0.25, medians.size)
+        middle = float(np.median(error))
+        first = number == 1
+        layers.append(Points(across, medians, size=5.0, role="muted", label="block" if first else ""))
+        layers.append(
+            Line(
+                np.array([number - 0.35, number + 0.35]),
+                np.array([middle, middle]),
+                role="data",
+                label="all bins" if first else "",
+                width=3.0,
+            )
+        )
+    told = "; ".join(
+        f"{number} {label}: {np.median(error):.1f} {unit}, 90th percentile {np.quantile(error, 0.9):.1f} {unit}, "
+        f"{took:.2g} s"
+        for number, (label, error, took) in enumerate(zip(labels, errors, seconds, strict=True), start=1)
+    )
+    return Figure(
+        name="decoders",
+        title="Decoders side by side",
+        caption=f"Median error on the same {errors[0].size:,} moving bins and the same blocks. {told}.",
+        span="full",
+        aspect=0.4,
+        panels=(
+            Panel(
+                Axis("decoder", whole=True, low=0.4, high=len(labels) + 0.6),
+                Axis("median error", unit, low=0.0, high=top * 1.1),
+                tuple(layers),
             ),
         ),
     )

@@ -6,6 +6,7 @@ of the twins into training and the other into testing, and anything decodes. Blo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -37,14 +38,18 @@ def contiguous_folds(n_bins: int, *, folds: int, guard_bins: int) -> list[Fold]:
     Errors: ``InvalidDataError`` when there are fewer than two folds, or when blocks are so short that a fold would
     have no training bins left. Source: the blocked cross-validation of Roberts et al. 2017, Ecography 40, 913-929.
     """
+    if n_bins < folds:
+        raise InvalidDataError(f"{n_bins} time bins cannot be cut into {folds} blocks.")
+    return _between(np.linspace(0, n_bins, max(folds, 1) + 1).round().astype(int), guard_bins)
+
+
+def _between(bounds: NDArray[np.int64], guard_bins: int) -> list[Fold]:
+    folds = bounds.size - 1
     if folds < 2:
         raise InvalidDataError(f"Cross-validation needs at least 2 folds, not {folds}.")
     if guard_bins < 0:
         raise InvalidDataError("A guard cannot be shorter than nothing.")
-    if n_bins < folds:
-        raise InvalidDataError(f"{n_bins} time bins cannot be cut into {folds} blocks.")
-    bounds = np.linspace(0, n_bins, folds + 1).round().astype(int)
-    index = np.arange(n_bins)
+    index = np.arange(bounds[-1])
     made = []
     for start, stop in pairwise(bounds):
         train = (index < start - guard_bins) | (index >= stop + guard_bins)
@@ -52,6 +57,18 @@ def contiguous_folds(n_bins: int, *, folds: int, guard_bins: int) -> list[Fold]:
             raise InvalidDataError(f"With {folds} folds and a guard of {guard_bins} bins nothing is left to train on.")
         made.append(Fold(train=train, test=(index >= start) & (index < stop)))
     return made
+
+
+def lap_folds(n_bins: int, lap_ends: Sequence[int] | NDArray[np.int64], *, folds: int, guard_bins: int) -> list[Fold]:
+    """Cut ``n_bins`` consecutive bins into ``folds`` blocks of whole laps, as many in each as can be.
+
+    ``lap_ends`` are the bins in which laps end, rising. What comes after the last lap belongs to the last block.
+    Errors: ``InvalidDataError`` when there are fewer laps than folds, and those of ``contiguous_folds``.
+    """
+    if len(lap_ends) < folds:
+        raise InvalidDataError(f"{len(lap_ends)} laps cannot be cut into {folds} blocks of laps; use fewer folds.")
+    last = np.linspace(0, len(lap_ends), folds + 1).round().astype(int)[1:-1] - 1
+    return _between(np.r_[0, np.asarray(lap_ends)[last], n_bins], guard_bins)
 
 
 def block_of(folds: list[Fold]) -> NDArray[np.int64]:

@@ -105,6 +105,18 @@ def linearise(xy: NDArray[Any]) -> Linear:
     return Linear((along - low) / (high - low) * 100, float(high - low), float(variances[-1] / variances.sum()))
 
 
+def lap_ends(percent: NDArray[Any], *, end: float = 10.0) -> NDArray[np.int64]:
+    """Return the bins in which the animal arrives at the other end of the track, rising.
+
+    ``percent`` is ``(n_bins,)``, NaN where it was not seen; an end is the outermost ``end`` % of the track. A lap is
+    one way from end to end, so there and back are two.
+    """
+    percent = np.asarray(percent, float)
+    at = np.flatnonzero((percent <= end) | (percent >= 100 - end))
+    side = percent[at] > 50
+    return at[1:][side[1:] != side[:-1]] if at.size else at
+
+
 @dataclass(frozen=True)
 class BinnedPosition:
     """``position`` and ``speed`` per bin ``(n_bins,)``, NaN where the animal was not seen."""

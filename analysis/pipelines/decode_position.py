@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from analysis.pipelines.base import Input, InputRecording, Metric, Output, Parameters, Pipeline, PipelineError, Run
+from analysis.pipelines.base import Input, InputRecording, Output, Parameters, Pipeline, PipelineError, Run
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-    from analysis.figures.spec import Figure
-    from analysis.methods.decoding import Accuracy, BlockDecoder, Decoded
+    from analysis.pipelines.position_decoders import TrackBehaviour
 
 # A Gaussian over position samples is cut at three sigma, so this many sigmas are its full width.
 _KERNEL_SIGMAS = 6.0
@@ -31,6 +28,19 @@ def _quantity(default: Any, unit: str, text: str, **limits: Any) -> Any:
 class DecodePositionParameters(Parameters):
     """All choices of the analysis; the defaults are those of a running rat on a linear track."""
 
+    decoder: Literal["bayesian", "bayesian-chosen", "state-space", "state-space-causal", "ridge"] = Field(
+        "bayesian",
+        description=(
+            "'bayesian': one step, with the window, smoothing and prior below. The others choose their settings by "
+            "inner folds of the training bins. 'bayesian-chosen': one step. 'state-space': place and running direction "
+            "as a chain over time, with the spikes before and after a bin ('state-space-causal': before only). "
+            "'ridge': linear, the baseline."
+        ),
+    )
+    compare: bool = Field(
+        default=False,
+        description="Decode with every decoder on the same folds, too, and show errors and times side by side.",
+    )
     epoch_start: float | None = _quantity(None, "s", "Start of the time decoded; the first position when empty.")
     epoch_stop: float | None = _quantity(None, "s", "End of the time decoded; the last position when empty.")
     bin: float = _quantity(0.25, "s", "Step of the time bins.", ge=0.001, le=10)
@@ -47,10 +57,23 @@ class DecodePositionParameters(Parameters):
     )
     minimum_spikes: int = _quantity(10, "spikes", "Units with fewer in a fold's training bins sit that fold out.", ge=0)
     folds: int = _quantity(10, "blocks", "Contiguous blocks of time, each tested once.", ge=2, le=100)
+    inner_folds: int = _quantity(
+        5, "blocks", "Contiguous blocks by which settings are chosen within the training bins.", ge=2, le=20
+    )
+    blocks: Literal["time", "laps"] = Field(
+        "time", description="Blocks of equal time, or of whole laps (ways from one end of the track to the other)."
+    )
     guard: float = _quantity(
         1.0, "s", "Time left out between training and tested bins; at least the window and all smoothing.", ge=0, le=60
     )
-    shifts: int = _quantity(1000, "shifts", "Circular shifts of all units together; 0 skips the test.", ge=0, le=10_000)
+    shifts: int | None = _quantity(
+        None,
+        "shifts",
+        "Circular shifts of all units together, each with the whole cross-validation; 0 skips the test. When empty, "
+        "1000 for the Bayesian decoder as set and 19 for those that choose their settings, which take seconds a shift.",
+        ge=0,
+        le=10_000,
+    )
     shortest_shift: float = _quantity(20.0, "s", "Least distance of a shift from none.", ge=20, le=86_400)
     track_length: float | None = _quantity(
         None, "cm", "Length of the track from end to end of the animal's range; gives errors in cm.", gt=0
@@ -82,49 +105,11 @@ class DecodePositionParameters(Parameters):
         return self
 
 
-@dataclass(frozen=True)
-class _Behaviour:
-    """Behaviour on time bins; positions in % of the track, ``length`` in cm or None."""
-
-    edges: NDArray[np.floating]
-    position: NDArray[np.floating]
-    speed: NDArray[np.floating]
-    length: float | None
-    threshold: float
-    variance: float
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """All that was computed; errors in % of the track. ``block`` is the fold of every bin."""
-
-    behaviour: _Behaviour
-    decoder: BlockDecoder
-    decoded: Decoded
-    counts: NDArray[np.floating]
-    block: NDArray[np.int64]
-    accuracy: Accuracy
-    interval: tuple[float, float]
-    null: NDArray[np.floating]
-    shifted_errors: NDArray[np.floating]
-    p: float | None
-
-    @property
-    def unit(self) -> str:
-        """Return the unit that errors are told in: cm when the length of the track is known."""
-        return "cm" if self.behaviour.length else "%"
-
-    @property
-    def scale(self) -> float:
-        """Return how many of that unit one per cent of the track is."""
-        return self.behaviour.length / 100 if self.behaviour.length else 1.0
-
-
 class DecodePosition(Pipeline):
-    """Bayesian one-step decoding with Poisson place fields, cross-validated over blocks, tested by circular shifts."""
+    """Decoding of position along a track, cross-validated over blocks and tested by circular shifts."""
 
     name = "decode.position"
-    version = "1.0.0"
+    version = "2.0.0"
     summary = "Decodes position along a track from spikes, and says whether it beats chance."
     inputs = (
         Input(("units",), "Sorted units: spike times of every unit."),
@@ -145,7 +130,9 @@ class DecodePosition(Pipeline):
 def _decode(run: Run) -> Output:
     import numpy as np
 
-    from analysis.methods import decoding, folds, permutation, spikes
+    from analysis.methods import decoding, folds, permutation, position, spikes
+    from analysis.pipelines.position_decoders import LABELS, DecoderBench
+    from analysis.pipelines.position_output import Outcome, position_output
     from analysis.readers import read_spikes
 
     settings: DecodePositionParameters = run.parameters
@@ -167,41 +154,39 @@ def _decode(run: Run) -> Output:
     )
     window = settings.window or settings.bin
     counts = spikes.sliding_counts(single, round(window / settings.bin))
-    blocks = folds.contiguous_folds(
-        counts.shape[0], folds=settings.folds, guard_bins=int(np.ceil(settings.guard / settings.bin - 1e-9))
-    )
-    decoder = decoding.BlockDecoder(
-        behaviour.position,
-        behaviour.speed > behaviour.threshold,
-        blocks,
-        decoding.DecoderSettings(
-            window=window,
-            place_bins=settings.place_bins,
-            smoothing=settings.map_smoothing,
-            prior=settings.prior,
-            minimum_spikes=settings.minimum_spikes,
-        ),
-    )
+    guard_bins = int(np.ceil(settings.guard / settings.bin - 1e-9))
+    lap_ends = position.lap_ends(behaviour.position)
+    if settings.blocks == "laps":
+        blocks = folds.lap_folds(counts.shape[0], lap_ends, folds=settings.folds, guard_bins=guard_bins)
+    else:
+        blocks = folds.contiguous_folds(counts.shape[0], folds=settings.folds, guard_bins=guard_bins)
+    bench = DecoderBench(settings, behaviour, blocks, single=single, windowed=counts, guard_bins=guard_bins)
     run.progress(0.1, "decoding")
-    decoded = decoder.decode(counts)
-    if decoded.units_used.min() == 0:
+    attempt = bench.decode(settings.decoder)
+    if attempt.units_used.min() == 0:
         raise PipelineError(
-            f"In block {int(decoded.units_used.argmin()) + 1} no unit has {settings.minimum_spikes} spikes to train on."
+            f"In block {int(attempt.units_used.argmin()) + 1} no unit has {settings.minimum_spikes} spikes to train on."
         )
+    run.log(f"{attempt.label}: {attempt.seconds:.2f} s.")
+    attempts = [attempt]
+    if settings.compare:
+        run.progress(0.12, "decoding with the other decoders")
+        attempts += [bench.decode(name) for name in LABELS if name != settings.decoder]
     rng = np.random.default_rng(run.seed)
     null: NDArray[np.floating] = np.zeros(0)
     shifted_errors: NDArray[np.floating] = np.zeros(0)
-    if settings.shifts:
+    shifts = (1000 if settings.decoder == "bayesian" else 19) if settings.shifts is None else settings.shifts
+    if shifts:
         lags = permutation.shift_lags(
             counts.shape[0],
-            shifts=settings.shifts,
+            shifts=shifts,
             minimum_bins=int(np.ceil(settings.shortest_shift / settings.bin - 1e-9)),
             rng=rng,
         )
         kept: list[NDArray] = []
 
         def median_error(shifted: NDArray) -> float:
-            errors = decoder.errors(shifted)
+            errors = bench.errors(settings.decoder, shifted)
             if len(kept) < _SHOWN_SHIFTS:
                 kept.append(errors)
             return float(np.median(errors))
@@ -209,18 +194,19 @@ def _decode(run: Run) -> Output:
         def report(share: float) -> None:
             run.progress(0.15 + 0.7 * share, f"circular shifts, {round(share * lags.size)} of {lags.size}")
 
-        null = permutation.circular_shift_null(counts, lags, median_error, report=report)
+        null = permutation.circular_shift_null(bench.given(settings.decoder), lags, median_error, report=report)
         shifted_errors = np.concatenate(kept)
     run.progress(0.88, "measuring and drawing")
-    true, found = behaviour.position[decoder.rows], decoded.decoded[decoder.rows]
+    true, found = behaviour.position[bench.rows], attempt.position[bench.rows]
     measured = decoding.accuracy(true, found)
     block = folds.block_of(blocks)
     interval = permutation.block_bootstrap(
-        np.abs(true - found), block[decoder.rows], lambda values: float(np.median(values)), repeats=1000, rng=rng
+        np.abs(true - found), block[bench.rows], lambda values: float(np.median(values)), repeats=1000, rng=rng
     )
     p = permutation.permutation_p(measured.median, null, smaller_is_better=True) if null.size else None
-    return _output(
-        run, _Outcome(behaviour, decoder, decoded, counts, block, measured, interval, null, shifted_errors, p)
+    return position_output(
+        run,
+        Outcome(behaviour, bench, attempts, counts, block, lap_ends.size, measured, interval, null, shifted_errors, p),
     )
 
 
@@ -260,10 +246,11 @@ def _clock_shift(settings: DecodePositionParameters, units: InputRecording, posi
     return (starts[0] - starts[1]).total_seconds()
 
 
-def _behaviour(run: Run, recording: InputRecording) -> _Behaviour:
+def _behaviour(run: Run, recording: InputRecording) -> TrackBehaviour:
     import numpy as np
 
     from analysis.methods import position, spikes
+    from analysis.pipelines.position_decoders import TrackBehaviour
     from analysis.readers import read_position
 
     settings: DecodePositionParameters = run.parameters
@@ -313,149 +300,4 @@ def _behaviour(run: Run, recording: InputRecording) -> _Behaviour:
         smoothing=settings.position_smoothing,
         longest_gap=settings.longest_gap,
     )
-    return _Behaviour(edges, binned.position, binned.speed, length, threshold, along.variance)
-
-
-def _output(run: Run, outcome: _Outcome) -> Output:
-    import numpy as np
-
-    behaviour, decoded, measured, null = outcome.behaviour, outcome.decoded, outcome.accuracy, outcome.null
-    np.savez_compressed(
-        run.folder / "decoded.npz",
-        time=(behaviour.edges[:-1] + behaviour.edges[1:]) / 2,
-        true_percent=behaviour.position,
-        decoded_percent=decoded.decoded,
-        speed_percent_per_s=behaviour.speed,
-        moving=outcome.decoder.usable,
-        block=outcome.block,
-        posterior=decoded.posterior.astype(np.float32),
-        place_centres_percent=decoded.centres,
-        null_median_error_percent=null,
-    )
-    metrics = _metrics(run.parameters, outcome)
-    figures = _figures(run.parameters, outcome)
-    run.progress(1.0, "done")
-    median = f"{measured.median:.1f} % of the track"
-    if behaviour.length:
-        median = f"{measured.median * outcome.scale:.1f} cm ({median})"
-    chance = "not tested against chance"
-    if outcome.p is not None:
-        chance = f"p = {outcome.p:.2g} against {null.size} circular shifts"
-    return Output(metrics, figures, ["decoded.npz"], [], f"Median error {median}, {chance}.")
-
-
-def _metrics(settings: DecodePositionParameters, outcome: _Outcome) -> dict[str, Metric]:
-    import numpy as np
-
-    unit, scale, measured = outcome.unit, outcome.scale, outcome.accuracy
-    low, high = (end * scale for end in outcome.interval)
-    scored = f"moving > {settings.speed_threshold:g} {settings.speed_unit}, bins of {settings.bin * 1000:g} ms"
-    metrics = {
-        "median_error": Metric(
-            measured.median * scale,
-            unit,
-            "median error",
-            f"median distance of decoded maximum and true position, {scored}; 95 % interval over blocks "
-            f"{low:.1f}-{high:.1f} {unit}",
-            headline=True,
-        ),
-        "median_error_percent": Metric(measured.median, "%", "median error", f"in % of the track; {scored}"),
-        "median_error_low": Metric(low, unit, "median error, low end", "2.5 % of 1000 bootstraps over blocks"),
-        "median_error_high": Metric(high, unit, "median error, high end", "97.5 % of 1000 bootstraps over blocks"),
-        "p90_error": Metric(measured.p90 * scale, unit, "90th percentile", f"of the error; {scored}", headline=True),
-        "within_10_percent": Metric(
-            measured.within * 100,
-            "%",
-            "within 10 % of the track",
-            f"share of bins with an error of at most {10 * scale:.3g} {unit}; {scored}",
-            headline=True,
-        ),
-    }
-    if outcome.p is not None:
-        shifts = int(outcome.null.size)
-        metrics["p"] = Metric(
-            outcome.p,
-            "",
-            "p",
-            f"(1 + k) / (1 + n), n = {shifts} circular shifts of at least {settings.shortest_shift:g} s, all units "
-            "together, whole cross-validation repeated",
-            headline=True,
-        )
-        metrics["chance_median_error"] = Metric(
-            float(np.median(outcome.null)) * scale, unit, "chance", "median over shifts of the median error"
-        )
-        metrics["shifts"] = Metric(shifts, "shifts", "circular shifts", f"of at least {settings.shortest_shift:g} s")
-    metrics |= {
-        "r2": Metric(measured.r2, "", "R2", "1 - residual / total sum of squares of the decoded maximum"),
-        "zone_accuracy": Metric(
-            measured.zone_accuracy * 100,
-            "%",
-            "ten-zone accuracy",
-            f"share of bins decoded into the right one of {measured.zones} zones of equal length, no "
-            f"tolerance; {scored}",
-        ),
-        "bins": Metric(measured.n, "bins", "bins decoded", scored, headline=True),
-        "moving_share": Metric(
-            float(outcome.decoder.usable.mean()) * 100, "%", "time moving", f"share of bins {scored}"
-        ),
-        "units": Metric(int(outcome.counts.shape[1]), "units", "units", "in the file"),
-        "units_used": Metric(
-            int(np.median(outcome.decoded.units_used)),
-            "units",
-            "units used",
-            f"median over blocks of those with at least {settings.minimum_spikes} spikes in training bins",
-        ),
-        "along_track": Metric(
-            outcome.behaviour.variance * 100,
-            "%",
-            "movement along the track",
-            "variance on the first principal component",
-        ),
-        "prior": Metric(settings.prior, "", "prior", "over places"),
-    }
-    if outcome.behaviour.length:
-        metrics["track_length"] = Metric(
-            outcome.behaviour.length, "cm", "track length", "range of the linearised position"
-        )
-    return metrics
-
-
-def _figures(settings: DecodePositionParameters, outcome: _Outcome) -> list[Figure]:
-    import numpy as np
-
-    from analysis.figures import decoding as draw
-    from analysis.methods.decoding import place_fields
-
-    unit, scale, rows = outcome.unit, outcome.scale, outcome.decoder.rows
-    edges, position = outcome.behaviour.edges, outcome.behaviour.position
-    length, null = 100 * scale, outcome.null
-    true, found = position[rows], outcome.decoded.decoded[rows]
-    error = np.abs(true - found)
-    figures = [
-        draw.posterior_heat_map(
-            (edges[:-1] + edges[1:]) / 2,
-            outcome.decoded.posterior,
-            position * scale,
-            outcome.decoder.usable,
-            unit=unit,
-            length=length,
-        ),
-        draw.error_distribution(error * scale, outcome.shifted_errors * scale, unit=unit, length=length),
-    ]
-    if outcome.p is not None:
-        median = outcome.accuracy.median * scale
-        figures.append(
-            draw.null_histogram(null * scale, median, outcome.p, unit=unit, shortest_shift=settings.shortest_shift)
-        )
-    block = outcome.block[rows]
-    medians = np.array([np.median(error[block == k]) if np.any(block == k) else np.nan for k in range(settings.folds)])
-    rates = place_fields(outcome.counts, position, outcome.decoder.usable, outcome.decoder.settings)
-    enough = outcome.counts[rows].sum(axis=0) >= max(1, settings.minimum_spikes)
-    chance = float(np.median(null)) * scale if null.size else None
-    figures += [
-        draw.confusion(outcome.accuracy.confusion, unit=unit, length=length),
-        draw.error_by_place(true * scale, error * scale, unit=unit, length=length),
-        draw.error_by_fold(medians * scale, np.bincount(block, minlength=settings.folds), chance, unit=unit),
-        draw.place_field_map(rates[enough], unit=unit, length=length),
-    ]
-    return figures
+    return TrackBehaviour(edges, binned.position, binned.speed, length, threshold, along.variance)

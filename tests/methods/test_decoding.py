@@ -167,6 +167,36 @@ def test_all_units_are_shifted_together():
     assert np.array_equal(np.diff(seen[0], axis=1), np.ones((6, 1)))
 
 
+def test_a_null_put_together_from_pieces_is_the_null_to_the_digit(laps):
+    """Whoever computes which shifts: with the lags drawn first, the p of a seed is the same."""
+    where, counts = binned(laps)
+    model = decoder(where, len(counts))
+
+    def drawn():
+        return permutation.shift_lags(len(counts), shifts=60, minimum_bins=80, rng=np.random.default_rng(7))
+
+    whole = permutation.circular_shift_null(counts, drawn(), model.median_error)
+    another = decoder(where, len(counts))
+    pieces = [permutation.circular_shift_null(counts, part, another.median_error) for part in np.split(drawn(), 4)]
+    assert np.array_equal(whole, np.concatenate(pieces))
+
+
+def test_laps_end_where_the_animal_arrives():
+    way = np.array([50, 5, 2, 20, 60, 9, 40, 95, np.nan, 99, 70, 92, 30, 3.0])
+    assert position.lap_ends(way).tolist() == [7, 13]
+    assert position.lap_ends(np.full(5, 50.0)).size == 0
+
+
+def test_blocks_of_laps_hold_whole_laps():
+    ends = np.array([12, 30, 41, 66, 80, 95])
+    blocks = folds.lap_folds(100, ends, folds=3, guard_bins=2)
+    assert [int(np.flatnonzero(block.test)[0]) for block in blocks] == [0, 30, 66]
+    assert np.array_equal(np.sum([block.test for block in blocks], axis=0), np.ones(100))
+    assert not blocks[1].train[28:68].any()
+    with pytest.raises(InvalidDataError, match="6 laps cannot be cut into 7"):
+        folds.lap_folds(100, ends, folds=7, guard_bins=2)
+
+
 def test_accuracy_is_what_its_definitions_say():
     found = decoding.accuracy([5, 15, 25, 95], [5, 25, 25, 5])
     assert found.median == pytest.approx(5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -144,6 +145,52 @@ def test_decoding_is_told_in_cm_and_repeats_exactly(tmp_path, track):
         assert made["null_median_error_percent"].size == 50
 
 
+def test_decoders_are_compared_on_the_same_folds(tmp_path, track):
+    asked = {"epoch_stop": 300.0, "decoder": "state-space", "compare": True, "folds": 5, "inner_folds": 3}
+    output, heard = run_pipeline("decode.position", tmp_path / "a", *track, shifts=3, **asked)
+    metrics = output.metrics
+    assert output.summary.startswith("state space, smoothed: median error")
+    assert metrics["median_error"].value < 5
+    assert metrics["p"].value == pytest.approx(1 / 4)
+    assert 40 < metrics["chance_median_error"].value < 80
+    others = ("bayesian", "bayesian_chosen", "state_space_causal", "ridge")
+    assert all(0 < metrics[f"median_error_{name}"].value < 20 for name in others)
+    assert heard.progress == sorted(heard.progress)
+    assert output.artifacts == ["decoded.npz", "folds.csv", "decoders.csv"]
+    with (tmp_path / "a" / "decoders.csv").open(newline="") as lines:
+        table = list(csv.DictReader(lines))
+    assert len({row["decoder"] for row in table}) == 5
+    assert {row["zones"] for row in table} == {"10"}
+    assert float(table[0]["median_percent"]) * 1.5 == pytest.approx(metrics["median_error"].value, rel=0.01)
+    with (tmp_path / "a" / "folds.csv").open(newline="") as lines:
+        blocks = list(csv.DictReader(lines))
+    assert sum(int(row["bins"]) for row in blocks) == metrics["bins"].value
+    assert all("bandwidth" in row["settings"] for row in blocks)
+    assert output.figures[-1].name == "decoders"
+    again, _ = run_pipeline("decode.position", tmp_path / "b", *track, shifts=0, **(asked | {"compare": False}))
+    assert again.metrics["median_error"] == metrics["median_error"]
+    # What one decoder alone was asked for does not depend on those it is compared with.
+    ridge, _ = run_pipeline(
+        "decode.position", tmp_path / "c", *track, shifts=0, **(asked | {"compare": False, "decoder": "ridge"})
+    )
+    assert ridge.metrics["median_error"].value == metrics["median_error_ridge"].value
+    assert "posterior" not in {figure.name for figure in ridge.figures}
+
+
+def test_blocks_can_be_whole_laps(tmp_path, track):
+    by_laps, _ = run_pipeline("decode.position", tmp_path / "a", *track, shifts=0, blocks="laps")
+    by_time, _ = run_pipeline("decode.position", tmp_path / "b", *track, shifts=0)
+    assert by_laps.metrics["laps"] == by_time.metrics["laps"]
+    assert by_laps.metrics["laps"].value > 40
+    assert by_laps.metrics["median_error"].value < 7
+    up, down = (by_laps.metrics[f"median_error_{way}"].value for way in ("up", "down"))
+    assert min(up, down) <= by_laps.metrics["median_error"].value <= max(up, down)
+    with np.load(tmp_path / "a" / "decoded.npz") as made:
+        bounds = made["true_percent"][np.flatnonzero(np.diff(made["block"])) + 1]
+    assert bounds.size == 9
+    assert np.all((bounds <= 10) | (bounds >= 90))
+
+
 def test_a_speed_in_cm_is_the_same_threshold_as_its_share_of_the_track(tmp_path, track):
     share, _ = run_pipeline("decode.position", tmp_path / "a", *track, shifts=0, speed_threshold=8)
     length = share.metrics["track_length"].value
@@ -190,6 +237,9 @@ def test_decoding_says_what_is_missing(tmp_path, track, laps):
         (track, {"speed_threshold": 1e6}, "move fast enough"),
         (track, {"epoch_start": 1e6}, "no positions between"),
         (track, {"epoch_stop": 30.0}, "too few to shift"),
+        (track, {"epoch_stop": 60.0, "blocks": "laps", "folds": 30}, "cannot be cut into 30 blocks of laps"),
+        (track, {"minimum_spikes": 10**6, "decoder": "state-space"}, "no unit has"),
+        (track, {"minimum_spikes": 10**6, "decoder": "ridge"}, "no unit has"),
         (track, {"minimum_spikes": 10**6}, "no unit has"),
         ((track[0],), {}, "one recording of position, not 0"),
         ((later, track[1]), {"align": "starts"}, "no start in the catalog"),

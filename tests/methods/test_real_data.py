@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from analysis.methods import decoders, folds, position, statespace
+from analysis.methods import position
 from analysis.methods import spikes as binning
 from analysis.methods.tracking import Lost
 from analysis.readers import read_position, read_spikes
@@ -62,28 +62,14 @@ def test_position_is_decoded_on_the_linear_track(linear_track, tmp_path):
     }
 
 
-def on_bins(linear_track, step):
-    """Return counts and behaviour of the running epoch in bins of ``step`` seconds."""
-    spikes, tracked = read_spikes(linear_track[0]), read_position(linear_track[1])
-    start, stop = EPOCH.values()
-    inside = (tracked.time >= start) & (tracked.time <= stop)
-    clean = position.clean_position(tracked.time[inside], tracked.xy[inside])
-    edges = binning.time_edges(clean.time[0], clean.time[-1], step)
-    along = position.linearise(clean.xy).percent
-    where = position.bin_position(clean.time, along, edges, smoothing=0.1)
-    counts = binning.bin_spikes(spikes.times, spikes.units, edges, n_units=len(spikes.labels))
-    return counts, decoders.Behaviour(where.position, where.speed > 5, step)
-
-
-def test_a_state_space_that_chooses_its_settings_in_training_bins_finds_the_rat(linear_track):
-    counts, behaviour = on_bins(linear_track, 0.1)
-    blocks = folds.contiguous_folds(len(counts), folds=10, guard_bins=10)
-    made = decoders.cross_validate(statespace.candidates(), counts, behaviour, blocks, guard_bins=10)
-    error = np.abs(made.position - behaviour.position)[behaviour.scored]
-    assert 0.3 <= behaviour.scored.mean() <= 0.36
-    assert np.median(error) <= 3.3
-    assert np.quantile(error, 0.9) <= 22
-    assert np.mean(error <= 10) >= 0.84
+def test_a_state_space_that_chooses_its_settings_in_training_bins_finds_the_rat(linear_track, tmp_path):
+    output, _ = run_pipeline("decode.position", tmp_path, *linear_track, **EPOCH, decoder="state-space", shifts=0)
+    metrics = output.metrics
+    assert 30 <= metrics["moving_share"].value <= 36
+    assert metrics["median_error_percent"].value <= 3.3
+    assert metrics["p90_error"].value <= 22
+    assert metrics["within_10_percent"].value >= 84
+    assert metrics["laps"].value == 47
 
 
 def test_information_free_data_decode_only_in_random_folds(linear_track):

@@ -1,0 +1,136 @@
+"""The decoders that ``decode.position`` offers, each on the same bins, folds and guard."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.methods import decoders, decoding, linear, statespace
+from analysis.methods.folds import Fold
+
+if TYPE_CHECKING:
+    from analysis.pipelines.decode_position import DecodePositionParameters
+
+LABELS = {
+    "bayesian": "Bayesian, as set",
+    "bayesian-chosen": "Bayesian",
+    "state-space": "state space, smoothed",
+    "state-space-causal": "state space, causal",
+    "ridge": "ridge",
+}
+
+
+@dataclass(frozen=True)
+class TrackBehaviour:
+    """Behaviour on time bins; positions in % of the track, ``length`` in cm or None."""
+
+    edges: NDArray[np.floating]
+    position: NDArray[np.floating]
+    speed: NDArray[np.floating]
+    length: float | None
+    threshold: float
+    variance: float
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What one decoder found out of fold, with NaN where nothing is tested, and in how many seconds.
+
+    ``position`` (%) ``(n_bins,)``; ``posterior`` ``(n_bins, place_bins)`` or None; ``units_used`` and ``chosen``, the
+    settings in words, per fold.
+    """
+
+    name: str
+    position: NDArray[np.floating]
+    posterior: NDArray[np.floating] | None
+    units_used: NDArray[np.int64]
+    chosen: tuple[str, ...]
+    seconds: float
+
+    @property
+    def label(self) -> str:
+        """Return the decoder's name for people."""
+        return LABELS[self.name]
+
+
+class DecoderBench:
+    """Every decoder on one session: ``single`` counts of bins and ``windowed`` ones, both ``(n_bins, n_units)``."""
+
+    def __init__(
+        self,
+        settings: DecodePositionParameters,
+        track: TrackBehaviour,
+        folds: Sequence[Fold],
+        *,
+        single: NDArray[np.floating],
+        windowed: NDArray[np.floating],
+        guard_bins: int,
+    ) -> None:
+        self._settings = settings
+        self._single, self._windowed = single, windowed
+        self._folds, self._guard_bins = folds, guard_bins
+        self.as_set = decoding.BlockDecoder(
+            track.position,
+            track.speed > track.threshold,
+            folds,
+            decoding.DecoderSettings(
+                window=settings.window or settings.bin,
+                place_bins=settings.place_bins,
+                smoothing=settings.map_smoothing,
+                prior=settings.prior,
+                minimum_spikes=settings.minimum_spikes,
+            ),
+        )
+        self.behaviour = decoders.Behaviour(track.position, track.speed > track.threshold, settings.bin)
+        self.rows = self.as_set.rows
+
+    def given(self, name: str) -> NDArray[np.floating]:
+        """Return the counts that a decoder works on; those that choose their own window take single bins."""
+        return self._windowed if name == "bayesian" else self._single
+
+    def decode(self, name: str) -> Attempt:
+        """Decode every tested bin."""
+        began = time.perf_counter()
+        if name == "bayesian":
+            decoded = self.as_set.decode(self._windowed)
+            words = ("as set",) * len(self._folds)
+            seconds = time.perf_counter() - began
+            return Attempt(name, decoded.decoded, decoded.posterior, decoded.units_used, words, seconds)
+        made = self._chosen(name, self._single)
+        seconds = time.perf_counter() - began
+        chosen = tuple(_words(decoder) for decoder in made.chosen)
+        return Attempt(name, made.position, made.posterior, made.units_used, chosen, seconds)
+
+    def errors(self, name: str, counts: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return the error (%) of every moving bin with the whole cross-validation repeated on ``counts``."""
+        if name == "bayesian":
+            return self.as_set.errors(counts)
+        return np.abs(self._chosen(name, counts).position - self.behaviour.position)[self.rows]
+
+    def _chosen(self, name: str, counts: NDArray[np.floating]) -> decoders.CrossValidated:
+        return decoders.cross_validate(
+            self._candidates(name),
+            counts,
+            self.behaviour,
+            self._folds,
+            guard_bins=self._guard_bins,
+            inner_folds=self._settings.inner_folds,
+        )
+
+    def _candidates(self, name: str) -> list[decoders.Decoder]:
+        bins, least, step = self._settings.place_bins, self._settings.minimum_spikes, self._settings.bin
+        if name == "ridge":
+            return linear.candidates(step=step, minimum_spikes=least)
+        if name == "bayesian-chosen":
+            return decoding.candidates(step=step, place_bins=bins, minimum_spikes=least)
+        return statespace.candidates(place_bins=bins, smoothed=name == "state-space", minimum_spikes=least)
+
+
+def _words(decoder: decoders.Decoder) -> str:
+    """Return the settings of a decoder as one line."""
+    return ", ".join(f"{name} {value}" for name, value in asdict(decoder).items())  # type: ignore[call-overload]

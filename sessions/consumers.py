@@ -1,17 +1,52 @@
-"""``ws/sessions/<id>/``: what happens in a session, to the pages that have it open."""
+"""The websockets of a session.
+
+``ws/sessions/<id>/`` tells the pages that have it open what happens; ``ws/sessions/<id>/events/`` takes what the rig's
+controller reports:
+
+======================================  ================================================================
+the controller says                     the server answers
+======================================  ================================================================
+``events`` id, events                   ``added`` id, added, already: they are committed
+                                        ``refused`` id, status, detail, errors: none of them was taken
+``time`` (anything)                     the same with ``server_ns``, at once: to measure its offset with
+======================================  ================================================================
+
+Events are as in REST, without ``session``. ``id`` is the controller's and comes back. What was not answered is sent
+again after the next connection: an event with ``source`` and ``number`` is taken once. Close codes: 4400 not
+understood, 4401 log in, 4403 may only look, 4404 no such session, 1009 too large, 1013 try again.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import json
+import time
 from typing import Any
 
 from channels.db import database_sync_to_async
-from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from channels.generic.websocket import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer
+from django.contrib.auth import get_user_model
+from django.db import Error as DatabaseError
+from django.db.models import Q
+from django.utils import timezone
+from rest_framework.serializers import ValidationError
 
-from sessions import selectors
+from sessions import selectors, services
+from sessions.errors import LabError, rest_exception_handler
 from sessions.live import group_of
+from sessions.models import ApiToken, TokenScope
+from sessions.permissions import can
 
+NOT_UNDERSTOOD = 4400
 NOT_LOGGED_IN = 4401
+ONLY_LOOK = 4403
 NOT_HERE = 4404
+TOO_LARGE = 1009
+TRY_AGAIN = 1013
+LONGEST_TEXT = 4_000_000
+# How often an open socket's right to be open is looked at again: a revoked token ends within 5 s.
+RECHECK_PERIOD = 3.0
 
 
 class SessionConsumer(AsyncJsonWebsocketConsumer):
@@ -47,3 +82,99 @@ class SessionConsumer(AsyncJsonWebsocketConsumer):
     async def session_news(self, event: dict[str, Any]) -> None:
         """Pass on a message of the group."""
         await self.send_json(event["message"])
+
+
+class EventsConsumer(AsyncWebsocketConsumer):
+    """Takes events of one session from its controller; each delivery is one transaction."""
+
+    checking: asyncio.Task[None] | None = None
+
+    async def connect(self) -> None:
+        """Let in who may change the session; others are told why and closed."""
+        await self.accept()
+        if refusal := await self._refusal():
+            await self.close(*refusal)
+            return
+        self.checking = asyncio.ensure_future(self._recheck())
+        await self._say({"type": "ready", "server_ns": time.time_ns()})
+
+    async def receive(self, text_data: str | None = None, **_: Any) -> None:
+        """Take one message; bytes are none."""
+        if text_data is not None and len(text_data) > LONGEST_TEXT:
+            await self.close(TOO_LARGE, f"A message has at most {LONGEST_TEXT} characters.")
+            return
+        try:
+            message = json.loads(text_data or "")
+        except (ValueError, RecursionError):
+            message = None
+        kind = message.get("type") if isinstance(message, dict) else None
+        if kind == "time":
+            await self._say({**message, "server_ns": time.time_ns()})
+        elif kind == "events":
+            await self._take(message)
+        else:
+            await self.close(NOT_UNDERSTOOD, "A message is a JSON object of type events or time.")
+
+    async def disconnect(self, code: int) -> None:  # noqa: ARG002 - the framework's signature
+        """Look no more."""
+        if self.checking is not None:
+            self.checking.cancel()
+
+    async def _take(self, message: dict[str, Any]) -> None:
+        try:
+            added, already = await database_sync_to_async(self._write)(message.get("events"))
+        except (LabError, ValidationError) as error:
+            reply = rest_exception_handler(error, {})
+            await self._say({"type": "refused", "id": message.get("id"), "status": reply.status_code, **reply.data})
+        except DatabaseError:
+            await self.close(TRY_AGAIN, "The database does not answer; send the events again.")
+        else:
+            await self._say({"type": "added", "id": message.get("id"), "added": added, "already": already})
+
+    def _write(self, events: Any) -> tuple[int, int]:
+        # Here and not above: the serializers import the whole of REST.
+        from sessions.api.serializers import EventOfSession
+
+        body = EventOfSession(data=events, many=True)
+        body.is_valid(raise_exception=True)
+        session = selectors.sessions(self.scope["user"]).get(pk=self._pk)
+        return services.add_events(by=self.scope["user"], session=session, events=body.validated_data)
+
+    @property
+    def _pk(self) -> Any:
+        return self.scope["url_route"]["kwargs"]["pk"]
+
+    async def _say(self, message: dict[str, Any]) -> None:
+        await self.send(json.dumps(message))
+
+    async def _recheck(self) -> None:
+        while True:
+            await asyncio.sleep(RECHECK_PERIOD)
+            with contextlib.suppress(DatabaseError):
+                if refusal := await self._refusal():
+                    await self.close(*refusal)
+                    return
+
+    async def _refusal(self) -> tuple[int, str] | None:
+        return await database_sync_to_async(self._look)()
+
+    def _look(self) -> tuple[int, str] | None:
+        """Return close code and reason when this user may not (any more) report events of this session."""
+        user, token = self.scope.get("user"), self.scope.get("token")
+        login = (NOT_LOGGED_IN, "Log in, or send a token that is valid.")
+        if user is None or not user.is_authenticated:
+            return login
+        user = get_user_model().objects.filter(pk=user.pk, is_active=True).first()
+        if user is None:
+            return login
+        if token is not None:
+            alive = Q(expires__isnull=True) | Q(expires__gt=timezone.now())
+            token = ApiToken.objects.filter(alive, pk=token.pk, revoked__isnull=True).first()
+            if token is None:
+                return login
+            if token.scope == TokenScope.READ:
+                return ONLY_LOOK, "This token may only read."
+        session = selectors.sessions(user).filter(pk=self._pk).first()
+        if session is None:
+            return NOT_HERE, "There is no such session here."
+        return None if can(user, "change", session) else (ONLY_LOOK, "You may see this session but not add to it.")

@@ -289,7 +289,7 @@ class EventSerializer(LabSerializer):
 
     class Meta:
         model = Event
-        fields = ("id", "session", "time", "kind", "value", "source", "number")
+        fields = ("id", "session", "time", "kind", "value", "source", "number", "device_ns", "offset_ms")
         read_only_fields = fields
 
 
@@ -302,6 +302,14 @@ class EventBody(StrictFields, serializers.Serializer):
     value = AnyJsonField(required=False, allow_null=True)
     source = serializers.CharField(required=False, allow_blank=True, max_length=64)
     number = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=2**63 - 1)
+    device_ns = serializers.IntegerField(required=False, allow_null=True, min_value=-(2**63), max_value=2**63 - 1)
+    offset_ms = FiniteFloatField(required=False, allow_null=True)
+
+
+class EventOfSession(EventBody):
+    """The same over the websocket of a session, whose address says which."""
+
+    session = None
 
 
 class EventsAdded(serializers.Serializer):

@@ -154,6 +154,12 @@ class Event(models.Model):
     number = models.PositiveBigIntegerField(
         null=True, blank=True, help_text="The device's own count; the same number is taken once."
     )
+    device_ns = models.BigIntegerField(
+        null=True, blank=True, help_text="What the device's own clock said, ns, from whatever zero it counts."
+    )
+    offset_ms = models.FloatField(
+        null=True, blank=True, help_text="The device's clock minus the server's, ms, as the device measured it."
+    )
 
     class Meta:
         ordering: ClassVar = ["time", "id"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -18,14 +19,16 @@ MOST_AT_ONCE = 10_000
 # Pages show the newest only; they read the rest from the rows.
 MOST_TOLD = 50
 LONGEST_NAME = 64
-KNOWN = {"time", "kind", "value", "source", "number"}
+KNOWN = {"time", "kind", "value", "source", "number", "device_ns", "offset_ms"}
 
 
 def add_events(*, by: Any, session: Session, events: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     """Add events of one session; return (how many were new, how many were already there).
 
-    Each has ``time`` (with a zone) and ``kind``, and may have ``value`` (JSON), ``source`` and ``number``. An event of
-    a source and number that is already there is taken once, so that a controller may send again what was not answered.
+    Each has ``time`` (with a zone) and ``kind``, and may have ``value`` (JSON), ``source`` and ``number``, and of the
+    device's own clock what it said (``device_ns``) and how far it was from the server's (``offset_ms``): both are kept
+    as they came, ``time`` is not changed by them. An event of a source and number that is already there is taken once,
+    so that a controller may send again what was not answered.
     """
     require(by, "change", session)
     if len(events) > MOST_AT_ONCE:
@@ -62,6 +65,8 @@ def as_message(event: Event) -> dict[str, Any]:
         "value": event.value,
         "source": event.source,
         "number": event.number,
+        "device_ns": event.device_ns,
+        "offset_ms": event.offset_ms,
     }
 
 
@@ -91,7 +96,13 @@ def _row(session: Session, position: int, event: Mapping[str, Any]) -> Event:
         raise wrong("source", "is a name of at most 64 characters")
     if number is not None and (not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**63):
         raise wrong("number", "is a whole number from 0 on")
+    device_ns, offset = event.get("device_ns"), event.get("offset_ms")
+    if device_ns is not None and (type(device_ns) is not int or not -(2**63) <= device_ns < 2**63):
+        raise wrong("device_ns", "is a whole number of nanoseconds")
+    if offset is not None and (type(offset) not in {int, float} or not math.isfinite(offset)):
+        raise wrong("offset_ms", "is a number of milliseconds")
     value = checked_json(f"value of event {position}", event.get("value", {}))
     return Event(
-        session=session, time=time, kind=kind, value={} if value is None else value, source=source, number=number
-    )
+        session=session, time=time, kind=kind, value={} if value is None else value, source=source, number=number,
+        device_ns=device_ns, offset_ms=offset,
+    )  # fmt: skip

@@ -41,7 +41,7 @@ function row(event) {
   item.dataset.key = `${event.source}/${event.number ?? event.id}`;
   const time = document.createElement("time");
   time.dateTime = event.time;
-  time.title = event.source;
+  time.title = [event.source, event.offset_ms === null ? "" : `clock ${event.offset_ms} ms from the server's`].filter(Boolean).join(" · ");
   time.textContent = event.clock;
   const text = document.createElement("span");
   text.textContent = [event.kind, words(event.value)].filter(Boolean).join(" · ");

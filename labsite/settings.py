@@ -263,6 +263,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "JobStateEnum": "analysis.jobs.models.JobState",
         "CameraRecordingStateEnum": "cameras.models.RecordingState",
+        "CameraAlertKindEnum": "cameras.models.AlertKind",
+        "RecordingKindEnum": "sessions.models.RecordingKind",
     },
 }
 

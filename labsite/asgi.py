@@ -4,20 +4,22 @@ import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "labsite.settings")
 
-from django.core.asgi import get_asgi_application
+import django
 
-django_application = get_asgi_application()
+django.setup(set_prefix=False)
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 
 from analysis.routing import websocket_urlpatterns as analysis_sockets
 from cameras.routing import websocket_urlpatterns as camera_sockets
+from sessions.api.uploads import arrives
+from sessions.arriving import ArrivingHandler
 from sessions.routing import websocket_urlpatterns as session_sockets
 from sessions.websockets import authenticated
 
 application = ProtocolTypeRouter(
     {
-        "http": django_application,
+        "http": ArrivingHandler(arrives),
         "websocket": authenticated(URLRouter([*camera_sockets, *session_sockets, *analysis_sockets])),
     }
 )

@@ -19,7 +19,7 @@ from django.db.models import (
 from django.db.models.functions import Coalesce
 
 from sessions.errors import NotFound
-from sessions.models import Animal, DataFile, Event, Project, Recording, Rig, Session, SheetImport
+from sessions.models import Animal, DataFile, Event, Project, Recording, Rig, Session, SheetImport, Upload
 from sessions.permissions import projects_for, visible
 
 # Where a recording is looked for: its own names, its files, its session and animals.
@@ -116,6 +116,11 @@ def newest_revisions(rows: list[DataFile]) -> list[DataFile]:
 def events(user: Any) -> QuerySet[Event]:
     """Return events of the sessions that the user may see."""
     return visible(user, Event.objects.all(), "session__project")
+
+
+def uploads(user: Any) -> QuerySet[Upload]:
+    """Return one's own uploads, newest first."""
+    return Upload.objects.filter(user=user).select_related("root", "session__project")
 
 
 def sheets_of(user: Any) -> QuerySet[SheetImport]:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from sessions.errors import LabError
 from sessions.models import DataFile, SheetImport, SheetState
-from sessions.services import sheets
+from sessions.services import sheets, uploads
 from sessions.services.files import mark_hashed, wake_hashing
 
 log = logging.getLogger(__name__)
@@ -62,3 +62,8 @@ def sweep_sheets() -> int:
         state__in=[SheetState.CHECKED, SheetState.REFUSED], changed__lt=now - sheets.KEPT
     ).delete()  # fmt: skip
     return len(ids)
+
+
+def sweep_uploads() -> int:
+    """Remove uploads that nobody went on with; return how many."""
+    return uploads.forget_expired()

@@ -5,6 +5,7 @@ from rest_framework.routers import SimpleRouter
 
 from sessions.api import views
 from sessions.api.auth import TokenView
+from sessions.api.uploads import UploadsView, UploadView
 
 router = SimpleRouter()
 router.register("projects", views.ProjectViewSet, basename="project")
@@ -21,5 +22,7 @@ router.register("tokens", views.TokenViewSet, basename="token")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("auth/token/", TokenView.as_view(), name="auth-token"),
+    path("uploads/", UploadsView.as_view(), name="upload-list"),
+    path("uploads/<uuid:pk>/", UploadView.as_view(), name="upload-detail"),
     *router.urls,
 ]

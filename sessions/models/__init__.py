@@ -7,6 +7,7 @@ from sessions.models.projects import Membership, Project, Role
 from sessions.models.recordings import DataFile, DataRoot, FileRole, Recording, RecordingKind
 from sessions.models.sessions import Event, Rig, Session, SessionAnimal, Task
 from sessions.models.sheets import SheetImport, SheetLine, SheetState
+from sessions.models.uploads import Upload
 
 __all__ = [
     "Animal",
@@ -36,6 +37,7 @@ __all__ = [
     "Task",
     "TokenScope",
     "TstzRange",
+    "Upload",
     "UuidRange",
     "audited",
 ]

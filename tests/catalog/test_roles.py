@@ -11,6 +11,7 @@ from sessions import services
 from sessions.models import Membership
 from sessions.permissions import LABORATORY
 from sessions.services.sheets import send_sheet
+from sessions.services.uploads import begin_upload
 from sessions.tokens import create_token
 from tests.catalog.conftest import HOUR, NOON
 
@@ -72,6 +73,11 @@ REST = [
     ("get", "token-list", None, LIST),
     ("get", "token-detail", None, (401, 404, 404, 200, 404, 404)),
     ("post", "token-revoke", {}, (401, 404, 404, 200, 404, 404)),
+    ("get", "upload-list", None, LIST),
+    ("post", "upload-list", {}, (401, 412, 412, 412, 412, 412)),
+    ("get", "upload-detail", None, (401, 404, 404, 200, 404, 404)),
+    ("patch", "upload-detail", {}, (401, 412, 412, 412, 412, 412)),
+    ("delete", "upload-detail", None, (401, 412, 412, 412, 412, 412)),
     ("post", "auth-token", {"username": "x", "password": "y"}, (400,) * 6),
 ]
 PAGES = [
@@ -112,11 +118,12 @@ def things(lab, recording, put):
     running = services.start_session(by=lab.experimenter, project=lab.project, start=NOON + 100 * HOUR)
     token, _ = create_token(user=lab.experimenter, name="script")
     sheet = send_sheet(by=lab.experimenter, kind="animals", name="new.csv", content=NEW_ANIMAL)
+    upload = begin_upload(by=lab.experimenter, session=lab.session, kind="lfp", length=9, file_name="c.npy")
     event, file = lab.session.events.get(), recording.files.get()
     return {
         "project": lab.project, "species": lab.rat, "strain": strain, "animal": lab.animal, "rig": lab.rig,
         "task": lab.task, "session": lab.session, "recording": recording, "file": file, "event": event,
-        "token": token, "session-end": running, "sheet": sheet,
+        "token": token, "session-end": running, "sheet": sheet, "upload": upload,
     }  # fmt: skip
 
 

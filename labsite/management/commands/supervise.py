@@ -29,6 +29,7 @@ STUCK_SECONDS = 120.0
 DUTIES = (
     ("sessions.tasks", "sweep_unhashed", 60.0),
     ("sessions.tasks", "sweep_sheets", 30.0),
+    ("sessions.tasks", "sweep_uploads", 300.0),
     ("cameras.tasks", "sweep_proxies", 30.0),
     ("cameras.tasks", "watch_cameras", 1.0),
     ("cameras.tasks", "tell_alerts", 2.0),

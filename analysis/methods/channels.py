@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -108,6 +109,69 @@ def assess(
     return ChannelQuality(tuple(labels), level, shared, power, stuck)
 
 
+@dataclass(frozen=True)
+class Faults:
+    """Shares of samples over time: ``time`` (s, the middles of windows), ``saturated``, ``gaps``, all ``(n,)``."""
+
+    time: NDArray[np.floating]
+    saturated: NDArray[np.floating]
+    gaps: NDArray[np.floating]
+
+
+def faults_over_time(
+    read: Read,
+    n_samples: int,
+    n_channels: int,
+    rate: float,
+    *,
+    window: float = 1.0,
+    progress: Callable[[float], None] = lambda _share: None,
+) -> Faults:
+    """Look at the whole recording in windows of ``window`` (s): how much stands at a rail, how much is missing.
+
+    A sample is saturated when its channel stands at its lowest or highest value of the window for at least four
+    samples; channels that do not move at all are left out. A gap is 2 ms or more in which no channel moves, which is
+    how acquisition software fills samples that it lost.
+    """
+    length = max(2, round(window * rate))
+    least = max(2, round(2e-3 * rate))
+    time, saturated, gaps = [], [], []
+    for start in range(0, n_samples, length):
+        stop = min(start + length, n_samples)
+        # One sample more on the left: whether the first one moved.
+        held = read_exactly(read, max(0, start - 1), stop, n_samples, n_channels)
+        still = ~(held[1:] != held[:-1]).any(axis=1)
+        runs = _runs(still)
+        gaps.append(runs[runs >= least].sum() / len(held))
+        moves = np.ptp(held, axis=0) > 0
+        saturated.append(float(_still(held[:, moves]).mean()) if moves.any() else 0.0)
+        time.append((start + stop) / 2 / rate)
+        progress(stop / n_samples)
+    return Faults(np.array(time), np.array(saturated), np.array(gaps))
+
+
+def power_densities(
+    read: Read, n_samples: int, n_channels: int, rate: float, *, pieces: int = 10, seconds: float = 1.0
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Return frequencies (Hz) and Welch's power spectral densities ``(frequencies, channels)`` (uV^2/Hz)."""
+    from scipy.signal import welch
+
+    length = min(n_samples, round(seconds * rate))
+    starts = np.linspace(0, n_samples - length, max(1, min(pieces, n_samples // length))).astype(int)
+    found = []
+    for start in starts:
+        held = read_exactly(read, int(start), int(start) + length, n_samples, n_channels)
+        frequency, density = welch(held, rate, nperseg=min(length, 4096), axis=0)
+        found.append(density)
+    return frequency, np.mean(found, axis=0)
+
+
+def _runs(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the lengths of the runs of true."""
+    edges = np.flatnonzero(np.diff(np.r_[0, flags.astype(np.int8), 0]))
+    return edges[1::2] - edges[::2]
+
+
 def _slow(held: NDArray[np.float32], rate: float) -> NDArray[np.float32]:
     """Return the voltage as means of 5 ms, without each piece's line: up to about 100 Hz, ``(n, channels)``."""
     from scipy.signal import detrend
@@ -125,8 +189,7 @@ def _still(held: NDArray[np.float32]) -> NDArray[np.floating]:
     # Only a channel that reaches its extreme many times can stand there.
     ends = (held == lowest) | (held == highest)
     for channel in np.flatnonzero(ends.mean(axis=0) > _SATURATED):
-        edges = np.flatnonzero(np.diff(np.r_[0, ends[:, channel], 0]))
-        lengths = edges[1::2] - edges[::2]
+        lengths = _runs(ends[:, channel])
         share[channel] = lengths[lengths >= _STANDS].sum() / len(held)
     return share
 

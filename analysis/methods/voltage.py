@@ -7,6 +7,7 @@ the last bit for every size of chunk and number of workers.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -114,6 +115,8 @@ def scan(
 ) -> Iterator[Chunk]:
     """Yield chunks of about ``chunk`` (s) in order, computed by ``workers`` threads that each hold one at a time.
 
+    With several of them, linear algebra uses one thread each while the chunks last.
+
     ``read(start, stop)`` returns samples ``(stop - start, n_channels)`` in uV and is called from several threads. Peaks
     count samples from the beginning of the recording. Raises ``InvalidDataError`` when the file ends early or a channel
     has a value that is not finite.
@@ -140,7 +143,9 @@ def scan(
     if workers < 2:
         yield from (compute(start) for start in range(0, n_samples, length))
         return
-    with ThreadPoolExecutor(workers, thread_name_prefix="voltage") as pool:
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers, thread_name_prefix="voltage") as pool:
         waiting: deque = deque()
         try:
             for start in range(0, n_samples, length):
@@ -152,6 +157,12 @@ def scan(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def threads() -> int:
+    """Return how many threads a computation may use: what the worker says by ``OMP_NUM_THREADS``, else every core."""
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    return int(stated) if stated.isdigit() and int(stated) > 0 else os.cpu_count() or 1
 
 
 def joined(parts: list[Peaks]) -> Peaks:

@@ -61,7 +61,7 @@ class EphysLfp(Pipeline):
     """Zero-phase decimation in pieces, Welch spectra, theta peak above the 1/f background."""
 
     name = "ephys.lfp"
-    version = "1.0.0"
+    version = "1.1.0"
     summary = "Makes LFP from voltage and measures theta: peak frequency, power over time, ratio to delta."
     inputs = (Input(("ephys", "lfp"), "Wide-band voltage or LFP."),)
     parameters = EphysLfpParameters
@@ -84,7 +84,7 @@ class EphysLfp(Pipeline):
 def _measure(run: Run, signal: Signal) -> Output:
     import numpy as np
 
-    from analysis.methods import lfp, spectral
+    from analysis.methods import lfp, spectral, voltage
 
     settings: EphysLfpParameters = run.parameters
     if signal.duration < settings.spectrum_window:
@@ -106,11 +106,19 @@ def _measure(run: Run, signal: Signal) -> Output:
     total = -(-signal.n_samples // factor)
     table = np.lib.format.open_memmap(path, mode="w+", dtype="<f4", shape=(total, signal.n_channels))
     done = 0
-    # About 64 MB of float32 at a time, whatever the number of channels.
-    chunk = max(20_000, 16_000_000 // signal.n_channels)
-    for piece in lfp.decimate(signal.read, signal.n_samples, signal.n_channels, factor, chunk=chunk):
-        table[done : done + len(piece)] = piece
-        done += len(piece)
+    # About 64 MB of float32 at a time and thread, whatever the number of channels.
+    chunk = max(20_000, 16_000_000 // signal.n_channels) / signal.rate
+    for made_of in voltage.scan(
+        signal.read,
+        signal.n_samples,
+        signal.n_channels,
+        signal.rate,
+        decimator=lfp.Decimator(factor),
+        chunk=chunk,
+        workers=voltage.threads(),
+    ):
+        first, done = done, -(-made_of.stop // factor)
+        table[first:done] = made_of.lfp
         run.progress(0.02 + 0.68 * done / total, f"filtering, {done / rate:.0f} of {signal.duration:.0f} s")
     table.flush()
     channel, dead = _channel(run, table, rate)

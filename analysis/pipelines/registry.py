@@ -16,11 +16,13 @@ from importlib.metadata import entry_points
 
 from analysis.pipelines.base import Pipeline
 from analysis.pipelines.decode_position import DecodePosition
+from analysis.pipelines.ephys_inspect import EphysInspect
 from analysis.pipelines.ephys_lfp import EphysLfp
+from analysis.pipelines.ephys_spikes import EphysSpikes
 from analysis.pipelines.video_track import VideoTrack
 
 GROUP = "labsite.pipelines"
-_OURS: tuple[type[Pipeline], ...] = (DecodePosition, EphysLfp, VideoTrack)
+_OURS: tuple[type[Pipeline], ...] = (DecodePosition, EphysInspect, EphysLfp, EphysSpikes, VideoTrack)
 
 
 class UnknownPipelineError(LookupError):

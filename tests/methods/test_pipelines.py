@@ -50,7 +50,7 @@ def test_the_schema_tells_units_defaults_and_meaning():
 
 
 def test_finding_pipelines_loads_no_science():
-    heavy = ("scipy", "matplotlib", "bokeh", "cv2", "av", "h5py", "pandas", "spikeinterface", "django")
+    heavy = ("scipy", "numba", "matplotlib", "bokeh", "cv2", "av", "h5py", "pandas", "spikeinterface", "django")
     code = (
         "import sys; import analysis.pipelines.registry as r; r.all_pipelines(); "
         f"print([m for m in {heavy} if m in sys.modules])"

@@ -8,30 +8,41 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.stack.laboratory import ROOT, Laboratory
 
-GROUP = pytest.StashKey[str]()
+# Files whose tests look at one laboratory that takes long to start; together, so that one process starts it.
+SHARED = {
+    "demo": ("tests/browser/test_main_job.py", "tests/promises/test_decoded_page.py", "tests/stack/test_demo.py"),
+    "stack": ("tests/stack/test_up.py", "tests/stack/test_backup.py", "tests/stack/test_uploads.py"),
+}
+GROUP_OF = {file: group for group, files in SHARED.items() for file in files}
 
 
-@pytest.hookimpl(tryfirst=True)
+def group_of(nodeid: str) -> str:
+    """Return which tests one process runs together: those that share a laboratory, or else those of a file."""
+    file = nodeid.partition("::")[0]
+    return GROUP_OF.get(file, file)
+
+
+class TogetherScheduling(LoadScopeScheduling):
+    """Shares tests between processes by `group_of`."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> TogetherScheduling:
+    return TogetherScheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, when several processes share the tests, those that look at one laboratory, and those of a file."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        return
-    # The longest first, so that no process ends with them while the others have nothing left to do.
-    order = {"demo": 0, "stack": 1}
-    for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        group = "demo" if "demo_laboratory" in fixtures else "stack" if "running" in fixtures else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
-        item.stash[GROUP] = group
-
-    def place(item: pytest.Item) -> tuple[int, str]:
-        group = item.stash[GROUP]
-        return (order[group], "") if group in order else (len(order), str(item.path))
-
-    items.sort(key=place)
+    """The longest first where processes share the tests, so that none ends with them while others have nothing left."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        order = list(SHARED)
+        items.sort(key=lambda item: order.index(group) if (group := group_of(item.nodeid)) in order else len(order))
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +60,7 @@ def folders(settings, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def demo_laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
-    """``./lab demo`` in a fresh clone with an empty LAB_HOME, once for all tests that look at it."""
+    """``./lab demo`` in a fresh clone with an empty LAB_HOME, once for all tests that look at it (`SHARED`)."""
     folder = tmp_path_factory.mktemp("demo")
     clone = folder / "clone"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)

@@ -75,7 +75,7 @@ def in_parallel(rest: list[str]) -> list[str]:
     cores = os.cpu_count() or 1
     if named or cores < 2 or "LAB_REDIS_URL" in os.environ or "LAB_DATABASE_URL" in os.environ:  # noqa: PLR2004
         return []
-    return ["-n", str(min(cores, MOST_PROCESSES)), "--dist", "loadgroup", "--no-loadscope-reorder"]
+    return ["-n", str(min(cores, MOST_PROCESSES)), "--dist", "loadscope", "--no-loadscope-reorder"]
 
 
 def main(arguments: list[str]) -> int:

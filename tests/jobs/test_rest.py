@@ -52,7 +52,10 @@ def test_the_contract_from_request_to_files(lab, worker):
         "finished",
     }  # fmt: skip
     assert expected <= set(job)
-    assert (job["state"], job["progress"], job["result"]) == ("queued", 0.0, None)
+    # A worker may have taken it before the reply was written.
+    assert job["state"] in ("queued", "running")
+    assert 0 <= job["progress"] < 1
+    assert job["result"] is None
     again = client.post("/api/v1/jobs/", body(lab), format="json")
     assert (again.status_code, again.json()["id"]) == (200, job["id"])
     ended(Job.objects.get(pk=job["id"]))

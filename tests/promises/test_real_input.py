@@ -66,8 +66,8 @@ def test_position_of_a_real_rat_is_decoded(script, session, root):
         assert b"<svg" in script.download(figure["svg"])[:2000]
         assert script.download(figure["pdf"]).startswith(b"%PDF-")
         assert json.loads(script.download(figure["data"]))["panels"]
-    (artifact,) = result["artifacts"]
-    with np.load(io.BytesIO(script.download(artifact["url"]))) as decoded:
+    artifacts = {artifact["name"]: artifact for artifact in result["artifacts"]}
+    with np.load(io.BytesIO(script.download(artifacts["decoded.npz"]["url"]))) as decoded:
         scored = decoded["moving"]
         error = np.abs(decoded["true_percent"] - decoded["decoded_percent"])[scored]
         assert np.median(error) == pytest.approx(metrics["median_error_percent"]["value"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.stack.laboratory import ROOT, Laboratory
+from tests.stack.laboratory import LABORATORIES, ROOT, Laboratory
 
 # Files whose tests look at one laboratory that takes long to start; together, so that one process starts it.
 SHARED = {
@@ -37,12 +36,25 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> TogetherS
     return TogetherScheduling(config, log)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[LABORATORIES] = {}
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first where processes share the tests, so that none ends with them while others have nothing left."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        order = list(SHARED)
-        items.sort(key=lambda item: order.index(group) if (group := group_of(item.nodeid)) in order else len(order))
+    """Those that share a laboratory first and together: they take longest, and it ends with the last of them."""
+    order = list(SHARED)
+    items.sort(key=lambda item: order.index(group) if (group := group_of(item.nodeid)) in order else len(order))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End a shared laboratory after its last test: its cameras would take their part of the cores from all others."""
+    group = group_of(item.nodeid)
+    if nextitem is None or group_of(nextitem.nodeid) != group:
+        laboratory = item.config.stash[LABORATORIES].pop(group, None)
+        if laboratory is not None:
+            laboratory.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -59,12 +71,13 @@ def folders(settings, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def demo_laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+def demo_laboratory(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Laboratory]:
     """``./lab demo`` in a fresh clone with an empty LAB_HOME, once for all tests that look at it (`SHARED`)."""
     folder = tmp_path_factory.mktemp("demo")
     clone = folder / "clone"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     laboratory = Laboratory(folder / "home", "demo", root=clone)
+    pytestconfig.stash[LABORATORIES]["demo"] = laboratory
     try:
         yield laboratory.wait_for_banner()
     finally:

@@ -81,11 +81,17 @@ function toast(text) {
   toast.timer = setTimeout(() => { element.hidden = true; }, 6000);
 }
 
+// A part of the page that asks by itself every few seconds: the chip above says what is wrong, once.
+const asksByItself = (event) => event.detail.elt?.getAttribute("hx-trigger")?.includes("every ");
+
 document.body.addEventListener("htmx:responseError", (event) => {
+  if (asksByItself(event)) return;
   const text = new DOMParser().parseFromString(event.detail.xhr.responseText, "text/html").body.textContent.trim();
   toast(text.slice(0, 300) || `The server answered ${event.detail.xhr.status}.`);
 });
-document.body.addEventListener("htmx:sendError", () => toast("The server does not answer; nothing was changed."));
+document.body.addEventListener("htmx:sendError", (event) => {
+  if (!asksByItself(event)) toast("The server does not answer; nothing was changed.");
+});
 
 // "/" searches; "g" and then a letter goes.
 let goPressed = 0;

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stack.laboratory import Laboratory
+from tests.stack.laboratory import LABORATORIES, Laboratory
 from tests.waiting import until
 
 
 @pytest.fixture(scope="session")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+def running(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Laboratory]:
     """A laboratory started by `./lab up` on an empty LAB_HOME."""
     laboratory = Laboratory(tmp_path_factory.mktemp("stack") / "home")
+    pytestconfig.stash[LABORATORIES]["stack"] = laboratory
     try:
         yield laboratory.wait_for_banner()
     finally:

@@ -17,10 +17,13 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import psutil
+import pytest
 
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+# Laboratories that several tests share, by the group of those tests (`SHARED` in tests/conftest.py).
+LABORATORIES = pytest.StashKey[dict[str, "Laboratory"]]()
 # For two cores that other tests keep busy; alone it is a fraction of that.
 START_SECONDS = 240
 

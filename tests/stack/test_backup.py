@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.stack.laboratory import lab
 
 USERS = (
@@ -9,6 +11,7 @@ USERS = (
 )
 
 
+@pytest.mark.long
 def test_a_backup_of_a_running_laboratory_restores_into_an_empty_one(laboratory, tmp_path):
     here, there = str(laboratory.home), str(tmp_path / "other")
     dump = tmp_path / "lab.dump"

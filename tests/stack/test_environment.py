@@ -111,6 +111,7 @@ def test_a_package_that_is_not_the_locked_one_is_refused(project):
     assert imported(project / ".venv" / "bin" / "python", "cortex") == ""
 
 
+@pytest.mark.long
 def test_what_was_interrupted_is_done_anew(project):
     venv = project / ".venv"
     python = ensure(project, tests=False)

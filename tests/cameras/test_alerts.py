@@ -201,6 +201,7 @@ def test_alerts_on_pages_and_in_rest(catalog: Catalog, django_assert_max_num_que
     assert Client().get("/api/v1/camera-alerts/").status_code == 401
 
 
+@pytest.mark.long
 @pytest.mark.timeout(150)
 def test_supervise_raises_what_a_covered_lens_shows(laboratory: Laboratory, tmp_path: Path) -> None:
     from tests.cameras.conftest import make_catalog

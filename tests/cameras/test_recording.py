@@ -87,6 +87,7 @@ def test_two_cameras_are_recorded_and_come_into_the_catalog(running: tuple[Labor
         wait_for(lambda c=camera: laboratory.state(c.slug).get("held_frames") == 0, "empty outbox")
 
 
+@pytest.mark.long
 def test_no_frame_is_lost_when_servers_are_killed(running: tuple[Laboratory, Catalog]) -> None:
     laboratory, catalog = running
     recordings = services.start_recording(session=catalog.session, by=catalog.experimenter)

@@ -115,6 +115,7 @@ def begun(sender: Sender, **more: str) -> str:
     return uploader.url
 
 
+@pytest.mark.long
 def test_a_file_survives_a_killed_client_and_a_killed_server(sender, laboratory):
     digest = hashlib.sha256(sender.file.read_bytes()).hexdigest()
     where = begun(sender, sha256=digest)

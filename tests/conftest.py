@@ -17,7 +17,7 @@ from tests.stack.laboratory import LABORATORIES, ROOT, Laboratory
 # Files whose tests look at one laboratory that takes long to start; together, so that one process starts it.
 SHARED = {
     "demo": ("tests/browser/test_main_job.py", "tests/promises/test_decoded_page.py", "tests/stack/test_demo.py"),
-    "stack": ("tests/stack/test_up.py", "tests/stack/test_backup.py", "tests/stack/test_uploads.py"),
+    "stack": ("tests/stack/test_uploads.py", "tests/stack/test_backup.py", "tests/stack/test_up.py"),
 }
 FLUSHES = 5
 GROUP_OF = {file: group for group, files in SHARED.items() for file in files}
@@ -47,8 +47,14 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those that share a laboratory first and together: they take longest, and it ends with the last of them."""
-    order = list(SHARED)
-    items.sort(key=lambda item: order.index(group) if (group := group_of(item.nodeid)) in order else len(order))
+    order = list(GROUP_OF)
+
+    def place(item: pytest.Item) -> int:
+        # In the order of `SHARED`: what kills every part many times, which then start again after a pause, comes last.
+        file = item.nodeid.partition("::")[0]
+        return order.index(file) if file in order else len(order)
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(trylast=True)

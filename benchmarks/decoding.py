@@ -59,7 +59,7 @@ def _measured() -> list[dict[str, Any]]:
     plain = model.errors(counts)
     behaviour = decoders.Behaviour(where.position, moving, BIN)
     began = time.perf_counter()
-    made = decoders.cross_validate(statespace.candidates(), counts, behaviour, blocks, guard_bins=4)
+    made = decoders.cross_validate(statespace.candidates(), counts, behaviour, folds.NestedFolds(blocks, guard_bins=4))
     nested = time.perf_counter() - began
     error = np.abs(made.position - where.position)[behaviour.scored]
     p90, plain_p90 = float(np.quantile(error, 0.9)), float(np.quantile(plain, 0.9))

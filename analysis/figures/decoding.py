@@ -265,17 +265,13 @@ def decoder_comparison(
         f"{took:.2g} s"
         for number, (label, error, took) in enumerate(zip(labels, errors, seconds, strict=True), start=1)
     )
-    return Figure(
-        name="decoders",
-        title="Decoders side by side",
-        caption=f"Median error on the same {errors[0].size:,} moving bins and the same blocks. {told}.",
-        span="full",
-        aspect=0.4,
-        panels=(
-            Panel(
-                Axis("decoder", whole=True, low=0.4, high=len(labels) + 0.6),
-                Axis("median error", unit, low=0.0, high=top * 1.1),
-                tuple(layers),
-            ),
+    return Figure.wide(
+        "decoders",
+        "Decoders side by side",
+        f"Median error on the same {errors[0].size:,} moving bins and the same blocks. {told}.",
+        Panel(
+            Axis("decoder", whole=True, low=0.4, high=len(labels) + 0.6),
+            Axis("median error", unit, low=0.0, high=top * 1.1),
+            tuple(layers),
         ),
     )

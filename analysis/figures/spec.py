@@ -181,6 +181,11 @@ class Figure:
     shared: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def wide(cls, name: str, title: str, caption: str, panel: Panel) -> Figure:
+        """Return a figure of one panel over the whole width of the page."""
+        return cls(name, title, caption, (panel,), span="full", aspect=0.4)
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values: lists with None for NaN; pictures as compressed base64."""
         return {

@@ -124,32 +124,20 @@ def peaks_by_depth(times: Array, depths: Array, duration: float, *, start: float
     counts, depth_edges, time_edges = np.histogram2d(
         depths, times, bins=(rows, columns), range=((low, max(high, low + 1)), (start, start + duration))
     )
-    rates = counts / (duration / columns)
-    return Figure(
-        name="peaks",
-        title="Peaks",
-        caption=f"{times.size:,} peaks by time and {'place along the probe' if known else 'channel'}.",
-        span="full",
-        aspect=0.4,
-        panels=(
-            Panel(
-                Axis("time", "s"),
-                Axis("along the probe", "µm") if known else Axis("channel"),
-                (
-                    Image(
-                        rates,
-                        float(time_edges[0]),
-                        float(time_edges[-1]),
-                        float(depth_edges[0]),
-                        float(depth_edges[-1]),
-                        label="peaks / s",
-                        low=0.0,
-                        high=float(np.quantile(rates, 0.995)) or 1.0,
-                    ),
-                ),
-            ),
-        ),
+    image = Image(
+        counts / (duration / columns),
+        float(time_edges[0]),
+        float(time_edges[-1]),
+        float(depth_edges[0]),
+        float(depth_edges[-1]),
+        label="peaks / s",
+        low=0.0,
+        high=float(np.quantile(counts, 0.995)) / (duration / columns) or 1.0,
     )
+    along = Axis("along the probe", "µm") if known else Axis("channel")
+    where = "place along the probe" if known else "channel"
+    caption = f"{times.size:,} peaks by time and {where}."
+    return Figure.wide("peaks", "Peaks", caption, Panel(Axis("time", "s"), along, (image,)))
 
 
 def amplitudes(values: Array, threshold: float) -> Figure:

@@ -11,7 +11,7 @@ Raftery 2007, J. Am. Stat. Assoc. 102, 359-378.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -20,9 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.methods.errors import InvalidDataError
-from analysis.methods.folds import Fold, contiguous_folds
+from analysis.methods.folds import Fold, NestedFolds, contiguous_folds
 
-Report = Callable[[float], None]
 Array = NDArray[np.floating]
 
 # Time bins times outer folds whose inner folds are decoded abreast; bounds the memory of a long recording.
@@ -132,28 +131,22 @@ class CrossValidated:
 
 
 def cross_validate(
-    candidates: Sequence[Decoder],
-    counts: Array,
-    behaviour: Behaviour,
-    folds: Sequence[Fold],
-    *,
-    guard_bins: int,
-    inner_folds: int = 5,
-    report: Report | None = None,
+    candidates: Sequence[Decoder], counts: Array, behaviour: Behaviour, folds: NestedFolds
 ) -> CrossValidated:
     """Decode every tested bin, each fold with the candidate that does best on inner folds of its training bins.
 
-    ``counts`` is ``(n_bins, n_units)``; ``guard_bins`` is the guard of ``folds`` and of the inner ones. With a single
-    candidate nothing is chosen. Errors: ``InvalidDataError`` when a fold has nothing to train on.
+    ``counts`` is ``(n_bins, n_units)``. With a single candidate nothing is chosen. Errors:
+    ``InvalidDataError`` when a fold has nothing to train on.
     """
-    chosen = choose(candidates, counts, behaviour, folds, guard_bins=guard_bins, inner_folds=inner_folds, report=report)
+    chosen = choose(candidates, counts, behaviour, folds)
+    outer = folds.outer
     position = np.full(behaviour.position.shape, np.nan)
     posterior: Array | None = None
-    used = np.zeros(len(folds), dtype=np.int64)
+    used = np.zeros(len(outer), dtype=np.int64)
     for decoder in dict.fromkeys(chosen):
         numbers = [number for number, of_fold in enumerate(chosen) if of_fold == decoder]
-        models = [_fitted(decoder, counts, behaviour, folds[number], number) for number in numbers]
-        tested = [np.flatnonzero(folds[number].test) for number in numbers]
+        models = [_fitted(decoder, counts, behaviour, outer[number], number) for number in numbers]
+        tested = [np.flatnonzero(outer[number].test) for number in numbers]
         made = decoder.predict(models, [counts[rows] for rows in tested])
         for number, model, rows, prediction in zip(numbers, models, tested, made, strict=True):
             used[number] = model.units.size
@@ -171,16 +164,7 @@ def _fitted(decoder: Decoder, counts: Array, behaviour: Behaviour, fold: Fold, n
     return decoder.fit(counts, behaviour, fold.train)
 
 
-def choose(
-    candidates: Sequence[Decoder],
-    counts: Array,
-    behaviour: Behaviour,
-    folds: Sequence[Fold],
-    *,
-    guard_bins: int,
-    inner_folds: int = 5,
-    report: Report | None = None,
-) -> list[Decoder]:
+def choose(candidates: Sequence[Decoder], counts: Array, behaviour: Behaviour, folds: NestedFolds) -> list[Decoder]:
     """Return for every fold the candidate with the best mean score over the moving bins of its inner folds.
 
     The score of a bin is the log of the probability of the true place, or the negative absolute error of a decoder
@@ -189,27 +173,26 @@ def choose(
     """
     if not candidates:
         raise InvalidDataError("There is no decoder to choose from.")
+    outer = folds.outer
     if len(candidates) == 1:
-        return [candidates[0]] * len(folds)
-    inner = contiguous_folds(behaviour.position.size, folds=inner_folds, guard_bins=guard_bins)
-    scores = np.zeros((len(folds), len(candidates)))
+        return [candidates[0]] * len(outer)
+    inner = contiguous_folds(behaviour.position.size, folds=folds.inner, guard_bins=folds.guard_bins)
+    scores = np.zeros((len(outer), len(candidates)))
     abreast = max(1, _BINS_ABREAST // behaviour.position.size)
-    groups = [range(start, min(start + abreast, len(folds))) for start in range(0, len(folds), abreast)]
-    for done, group in enumerate(groups):
-        parts = [part for number in group for part in _inner_parts(number, folds[number], inner, behaviour)]
+    groups = [range(start, min(start + abreast, len(outer))) for start in range(0, len(outer), abreast)]
+    for group in groups:
+        parts = [part for number in group for part in _inner_parts(number, outer[number], inner, behaviour)]
         if {part.number for part in parts} != set(group):
             raise InvalidDataError("A fold has too little movement to choose settings in; use fewer folds.")
         hidden = []
         for part in parts:
             seen = counts[part.rows].copy()
-            seen[~folds[part.number].train[part.rows]] = np.nan
+            seen[~outer[part.number].train[part.rows]] = np.nan
             hidden.append(seen)
         for which, candidate in enumerate(candidates):
             models = [candidate.fit(counts, behaviour, part.train) for part in parts]
             for part, prediction in zip(parts, candidate.predict(models, hidden), strict=True):
                 scores[part.number, which] += _score(prediction, behaviour, part)
-            if report is not None:
-                report((done + (which + 1) / len(candidates)) / len(groups))
     return [candidates[best] for best in scores.argmax(axis=1)]
 
 

@@ -24,6 +24,18 @@ class Fold:
     test: NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class NestedFolds:
+    """Folds to test in, ``outer``, and how many ``inner`` ones choose settings within the training bins of each.
+
+    ``guard_bins`` is the guard of both.
+    """
+
+    outer: Sequence[Fold]
+    guard_bins: int
+    inner: int = 5
+
+
 def required_guard(*, window: float, smoothing: float = 0.0) -> float:
     """Return the shortest guard (s) that keeps training and test bins from sharing a spike or a position sample.
 

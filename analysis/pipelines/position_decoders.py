@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.methods import decoders, decoding, linear, statespace
-from analysis.methods.folds import Fold
+from analysis.methods.folds import Fold, NestedFolds
 
 if TYPE_CHECKING:
     from analysis.pipelines.decode_position import DecodePositionParameters
@@ -117,9 +117,7 @@ class DecoderBench:
             self._candidates(name),
             counts,
             self.behaviour,
-            self._folds,
-            guard_bins=self._guard_bins,
-            inner_folds=self._settings.inner_folds,
+            NestedFolds(self._folds, self._guard_bins, self._settings.inner_folds),
         )
 
     def _candidates(self, name: str) -> list[decoders.Decoder]:

@@ -9,11 +9,11 @@ from django.db.models import QuerySet
 
 from sessions import selectors, services
 from sessions.models import Animal, AnimalStatus, Sex
-from sessions.sheets.base import Sheet, Values
+from sessions.sheets.base import RowSheet, Values
 from sessions.sheets.columns import Choice, Column, Date, Named, Text
 
 
-class Animals(Sheet):
+class Animals(RowSheet):
     """Animals; a new one needs its project and species, too."""
 
     name = "animals"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -38,8 +39,8 @@ class Values:
     empty: set[str] = field(default_factory=set)
 
 
-class Sheet:
-    """A kind of spreadsheet. A line is found by what names it, compared, and written by the services of the catalog."""
+class Sheet(ABC):
+    """A kind of spreadsheet: what its columns mean, which rows its lines are about, and how they are written."""
 
     name: ClassVar[str]
     one: ClassVar[str]
@@ -48,38 +49,25 @@ class Sheet:
     def __init__(self, by: Any) -> None:
         self.by = by
         self.find = finders(by)
-        self.claimed: dict[Any, int] = {}
 
     # ---- what a kind of sheet says
 
+    @abstractmethod
     def existing(self, lines: Sequence[Values]) -> None:
         """Read, in a few queries, the rows that these lines may be about."""
-        raise NotImplementedError
 
-    def match(self, values: Values) -> Any:
-        """Return the row that a line is about, or ``None`` for a new one; ``Wrong`` when it cannot be told."""
-        raise NotImplementedError
-
+    @abstractmethod
     def about(self, values: Values) -> str:
         """Return what people call the thing of a line."""
-        raise NotImplementedError
-
-    def create(self, values: dict[str, Any]) -> Any:
-        """Write a new row."""
-        raise NotImplementedError
-
-    def change(self, row: Any, changes: dict[str, Any]) -> Any:
-        """Write the changes of a row."""
-        raise NotImplementedError
 
     def current(self, row: Any, column: Column) -> Any:
         """Return the value that a row has in a column."""
         return getattr(row, column.name)
 
     @classmethod
+    @abstractmethod
     def rows(cls, by: Any, filters: dict[str, Any]) -> QuerySet[Any]:
         """Return the rows that a user may see, for a file of them."""
-        raise NotImplementedError
 
     # ---- a file in
 
@@ -102,13 +90,9 @@ class Sheet:
             raise Invalid(f"The column {', '.join(missing)} is missing; every line needs it.")
         return columns
 
+    @abstractmethod
     def take(self, columns: Sequence[Column], lines: Iterable[Line]) -> Iterator[Verdict]:
         """Write every line inside the caller's transaction, and say of each what became of it."""
-        read: list[Values | Verdict] = [self._read(columns, line) for line in lines]
-        self.existing([values for values in read if isinstance(values, Values)])
-        by_name = {column.name: column for column in self.columns}
-        for values in read:
-            yield values if isinstance(values, Verdict) else self._put(values, by_name)
 
     def _read(self, columns: Sequence[Column], line: Line) -> Values | Verdict:
         if len(line.cells) > len(columns):
@@ -130,6 +114,45 @@ class Sheet:
         if problems:
             return Verdict(line.number, WRONG, _first(line), tuple(problems))
         return values
+
+    # ---- a file out
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """Return the names of all columns."""
+        return [column.name for column in cls.columns]
+
+    def cells(self, row: Any) -> list[Cell]:
+        """Return a row as the cells of a line."""
+        return [column.write(self.current(row, column)) for column in self.columns]
+
+
+class RowSheet(Sheet):
+    """A sheet in which each line is one row: found by what names it, compared, and written by a service."""
+
+    def __init__(self, by: Any) -> None:
+        super().__init__(by)
+        self.claimed: dict[Any, int] = {}
+
+    @abstractmethod
+    def match(self, values: Values) -> Any:
+        """Return the row that a line is about, or ``None`` for a new one; ``Wrong`` when it cannot be told."""
+
+    @abstractmethod
+    def create(self, values: dict[str, Any]) -> Any:
+        """Write a new row."""
+
+    @abstractmethod
+    def change(self, row: Any, changes: dict[str, Any]) -> Any:
+        """Write the changes of a row."""
+
+    def take(self, columns: Sequence[Column], lines: Iterable[Line]) -> Iterator[Verdict]:
+        """Write line after line, each by itself."""
+        read: list[Values | Verdict] = [self._read(columns, line) for line in lines]
+        self.existing([values for values in read if isinstance(values, Values)])
+        by_name = {column.name: column for column in self.columns}
+        for values in read:
+            yield values if isinstance(values, Verdict) else self._put(values, by_name)
 
     def _put(self, values: Values, columns: dict[str, Column]) -> Verdict:
         about = self.about(values)
@@ -165,17 +188,6 @@ class Sheet:
         """Refuse a new row that lacks one of these."""
         if missing := [name for name in names if values.get(name) is None]:
             raise Wrong(f"a new {self.one} needs {' and '.join(missing)}")
-
-    # ---- a file out
-
-    @classmethod
-    def names(cls) -> list[str]:
-        """Return the names of all columns."""
-        return [column.name for column in cls.columns]
-
-    def cells(self, row: Any) -> list[Cell]:
-        """Return a row as the cells of a line."""
-        return [column.write(self.current(row, column)) for column in self.columns]
 
 
 def finders(by: Any) -> Finders:

@@ -7,11 +7,12 @@ import io
 import json
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
@@ -26,6 +27,7 @@ _NEWLINES = re.compile(r"\r\n?")
 EMPTY = (None, "")
 
 Find = Callable[[str], Any]
+Day = TypeVar("Day", date, datetime)
 Finders = dict[str, Find]
 
 
@@ -34,7 +36,7 @@ class Wrong(Exception):  # noqa: N818 - what a cell is, not a failure of the pro
 
 
 @dataclass(frozen=True)
-class Column:
+class Column(ABC):
     """A column: its name, what people read about it, whether a new row needs it, and what an empty cell means.
 
     An empty cell empties what is there, or (``keeps``) leaves it as it is: a new row then takes what is usual.
@@ -49,9 +51,9 @@ class Column:
         """Return whether a cell says nothing."""
         return cell in EMPTY or (isinstance(cell, str) and not cell.strip())
 
+    @abstractmethod
     def read(self, cell: Cell, find: Finders) -> Any:
         """Return the value of a cell that is not empty."""
-        raise NotImplementedError
 
     @property
     def empty(self) -> Any:
@@ -132,15 +134,8 @@ class Date(Column):
             return cell.date()
         if isinstance(cell, date):
             return cell
-        text = as_text(cell).strip() if not is_number(cell) else str(cell)
-        _no_count_of_days(text, "2026-03-02")
-        try:
-            found = parse_date(text) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) else None
-        except ValueError:
-            raise Wrong(f"is {text!r}; there is no such day") from None
-        if found is None:
-            raise Wrong(f"is {text[:40]!r}; write a day as 2026-03-02 (year, month, day)")
-        return found
+        written = re.compile(r"\d{4}-\d{2}-\d{2}$")
+        return _of_calendar(cell, parse_date, written, "day", "2026-03-02 (year, month, day)")
 
 
 @dataclass(frozen=True)
@@ -152,14 +147,8 @@ class Time(Column):
             return local_moment(cell)
         if isinstance(cell, date):
             raise Wrong(f"is {cell.isoformat()}; it is a day with its time, such as 2026-03-02 14:30")
-        text = as_text(cell).strip() if not is_number(cell) else str(cell)
-        _no_count_of_days(text, "2026-03-02 14:30")
-        try:
-            found = parse_datetime(text) if re.match(r"\d{4}-\d{2}-\d{2}[T ]", text) else None
-        except ValueError:
-            raise Wrong(f"is {text[:40]!r}; there is no such time") from None
-        if found is None:
-            raise Wrong(f"is {text[:40]!r}; write a time as 2026-03-02 14:30 or 2026-03-02T14:30:00+01:00")
+        ways = "2026-03-02 14:30 or 2026-03-02T14:30:00+01:00"
+        found = _of_calendar(cell, parse_datetime, re.compile(r"\d{4}-\d{2}-\d{2}[T ]"), "time", ways)
         if found.tzinfo is None:
             return local_moment(found)
         try:
@@ -300,6 +289,19 @@ def local_moment(naive: datetime, zone: tzinfo | None = None) -> datetime:
 
 def _zone_name(zone: Any) -> str:
     return zone.key if isinstance(zone, ZoneInfo) else str(zone)
+
+
+def _of_calendar(cell: Cell, parse: Callable[[str], Day | None], form: re.Pattern[str], what: str, ways: str) -> Day:
+    """Return the day or time that a cell of text says; ``ways`` is how to write one."""
+    text = as_text(cell).strip() if not is_number(cell) else str(cell)
+    _no_count_of_days(text, ways)
+    try:
+        found = parse(text) if form.match(text) else None
+    except ValueError:
+        raise Wrong(f"is {text[:40]!r}; there is no such {what.rsplit(maxsplit=1)[-1]}") from None
+    if found is None:
+        raise Wrong(f"is {text[:40]!r}; write a {what} as {ways}")
+    return found
 
 
 def _no_count_of_days(text: str, example: str) -> None:

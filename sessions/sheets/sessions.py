@@ -10,13 +10,13 @@ from django.db.models import QuerySet
 
 from sessions import selectors, services
 from sessions.models import Quality, Session
-from sessions.sheets.base import Sheet, Values
+from sessions.sheets.base import RowSheet, Values
 from sessions.sheets.columns import Choice, Column, Named, NamedList, Number, Text, Time, name_of
 
 CHUNK = 5000
 
 
-class Sessions(Sheet):
+class Sessions(RowSheet):
     """Sessions that were, or that run."""
 
     name = "sessions"

@@ -33,7 +33,7 @@ def binned(laps, step=STEP):
 def validated(candidates, counts, behaviour, *, guard=2.0):
     guard_bins = int(np.ceil(guard / behaviour.step))
     blocks = folds.contiguous_folds(len(counts), folds=6, guard_bins=guard_bins)
-    return decoders.cross_validate(candidates, counts, behaviour, blocks, guard_bins=guard_bins, inner_folds=3)
+    return decoders.cross_validate(candidates, counts, behaviour, folds.NestedFolds(blocks, guard_bins, inner=3))
 
 
 def median_error(candidates, counts, behaviour, **settings):
@@ -137,7 +137,7 @@ def test_nothing_of_a_tested_block_reaches_what_decodes_it(laps, kind):
     """Neither spikes nor behaviour of a block, nor of its guard, may change what is learnt or chosen for it."""
     counts, behaviour = binned(laps)
     blocks = folds.contiguous_folds(len(counts), folds=6, guard_bins=8)
-    settings = {"guard_bins": 8, "inner_folds": 3}
+    nested = folds.NestedFolds(blocks, guard_bins=8, inner=3)
     hidden = ~blocks[2].train
     rng = np.random.default_rng(0)
     spoilt = counts.copy()
@@ -146,8 +146,8 @@ def test_nothing_of_a_tested_block_reaches_what_decodes_it(laps, kind):
     place[hidden] = rng.uniform(0, 100, np.count_nonzero(hidden))
     elsewhere = decoders.Behaviour(place, behaviour.moving, STEP)
     candidates = KINDS[kind][::3]
-    before = decoders.choose(candidates, counts, behaviour, blocks, **settings)[2]
-    after = decoders.choose(candidates, spoilt, elsewhere, blocks, **settings)[2]
+    before = decoders.choose(candidates, counts, behaviour, nested)[2]
+    after = decoders.choose(candidates, spoilt, elsewhere, nested)[2]
     assert before == after
     one, other = (
         before.fit(given, shown, blocks[2].train) for given, shown in ((counts, behaviour), (spoilt, elsewhere))
@@ -208,7 +208,7 @@ def test_wrong_settings_and_data_are_told():
         (statespace.candidates(), "too little movement"),
     ):
         with pytest.raises(InvalidDataError, match=words):
-            decoders.cross_validate(candidates, np.zeros((40, 3)), half, blocks, guard_bins=0)
+            decoders.cross_validate(candidates, np.zeros((40, 3)), half, folds.NestedFolds(blocks, guard_bins=0))
     for decoder in (decoding.BayesianDecoder(), statespace.StateSpaceDecoder(), linear.RidgeDecoder()):
         with pytest.raises(InvalidDataError, match="no training bin"):
             decoder.fit(np.zeros((40, 3)), half, np.zeros(40, bool))

@@ -19,6 +19,8 @@ SHARED = {
     "demo": ("tests/browser/test_main_job.py", "tests/promises/test_decoded_page.py", "tests/stack/test_demo.py"),
     "stack": ("tests/stack/test_uploads.py", "tests/stack/test_backup.py", "tests/stack/test_up.py"),
 }
+# What starts processes of its own and takes long comes before the many quick tests, so that both processes end together.
+SLOW = ("tests/promises/", "tests/stack/", "tests/cameras/", "tests/jobs/", "tests/demo/")
 FLUSHES = 5
 GROUP_OF = {file: group for group, files in SHARED.items() for file in files}
 
@@ -46,13 +48,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that share a laboratory first and together: they take longest, and it ends with the last of them."""
+    """Those that share a laboratory first and together, then the other slow ones; the laboratory ends with its last."""
     order = list(GROUP_OF)
 
     def place(item: pytest.Item) -> int:
         # In the order of `SHARED`: what kills every part many times, which then start again after a pause, comes last.
         file = item.nodeid.partition("::")[0]
-        return order.index(file) if file in order else len(order)
+        if file in order:
+            return order.index(file)
+        return len(order) + (not file.startswith(SLOW))
 
     items.sort(key=place)
 

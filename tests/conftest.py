@@ -19,7 +19,7 @@ SHARED = {
     "demo": ("tests/browser/test_main_job.py", "tests/promises/test_decoded_page.py", "tests/stack/test_demo.py"),
     "stack": ("tests/stack/test_uploads.py", "tests/stack/test_backup.py", "tests/stack/test_up.py"),
 }
-# What starts processes of its own and takes long comes before the many quick tests, so that both processes end together.
+# What starts processes of its own and takes long comes before the many quick tests: all end at about the same time.
 SLOW = ("tests/promises/", "tests/stack/", "tests/cameras/", "tests/jobs/", "tests/demo/")
 FLUSHES = 5
 GROUP_OF = {file: group for group, files in SHARED.items() for file in files}

@@ -7,9 +7,11 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from unfold.admin import ModelAdmin
 
 from cameras import services
+from cameras.addresses import enrolment_command
 from cameras.models import Camera, CameraRecording
 from sessions.errors import LabError
 
@@ -20,7 +22,7 @@ class CameraAdmin(ModelAdmin):
     list_filter = ("enabled", "rig")
     search_fields = ("slug", "name", "rig__name")
     fields = ("slug", "name", "rig", "enabled")
-    actions = ("give_new_token",)
+    actions = ("enrol_a_box", "give_new_token")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Camera | None = None) -> tuple[str, ...]:
         """A slug is in addresses and folder names; it stays."""
@@ -35,6 +37,18 @@ class CameraAdmin(ModelAdmin):
         obj.pk, obj.token_digest = made.pk, made.token_digest
         obj._state.adding = False
         messages.success(request, f"The token of {made.slug}, shown this once: {token}")
+
+    @admin.action(description="Enrol a box: give a code that works once, for an hour")
+    def enrol_a_box(self, request: HttpRequest, queryset: QuerySet[Camera]) -> None:
+        for camera in queryset.select_related("rig__project"):
+            try:
+                enrolment, code = services.offer_enrolment(by=request.user, camera=camera)
+            except LabError as error:
+                messages.error(request, f"{camera.slug}: {error.detail}")
+            else:
+                until = timezone.localtime(enrolment.expires)
+                command = enrolment_command(request, code)
+                messages.success(request, f"On the box of {camera.slug}, until {until:%H:%M}: {command}")
 
     @admin.action(description="Give a new token")
     def give_new_token(self, request: HttpRequest, queryset: QuerySet[Camera]) -> None:

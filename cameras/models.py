@@ -41,6 +41,36 @@ class Camera(models.Model):
         return self.rig.project
 
 
+@audited
+class CameraEnrolment(models.Model):
+    """A code that was given out so that a box gets a camera's token; of it, too, only the hash is stored.
+
+    A camera has at most one code that was not used: a new one takes the place of the old one.
+    """
+
+    camera = models.ForeignKey(Camera, on_delete=models.CASCADE, related_name="enrolments")
+    code_digest = models.CharField(max_length=64, unique=True, editable=False)
+    created = models.DateTimeField(db_default=Now(), editable=False)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+    expires = models.DateTimeField()
+    used = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-created"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(code_digest__regex=r"^[0-9a-f]{64}$"), name="enrolment_code_is_sha256"),
+            models.CheckConstraint(
+                condition=Q(used__isnull=True) | Q(used__lte=F("expires")), name="enrolment_used_before_it_expired"
+            ),
+            models.UniqueConstraint(
+                fields=["camera"], condition=Q(used__isnull=True), name="enrolment_open_once_per_camera"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"enrolment of {self.camera}"
+
+
 class CameraHealth(models.Model):
     """What ingest last knew of a camera; written every few seconds, so it is no part of the audit trail."""
 

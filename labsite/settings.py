@@ -248,6 +248,8 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PAGINATION_CLASS": "sessions.pagination.LabPagination",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    # Uvicorn has put the client of a trusted proxy into REMOTE_ADDR; what else is forwarded anybody can write.
+    "NUM_PROXIES": 0,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "sessions.errors.rest_exception_handler",
 }

@@ -1,4 +1,4 @@
-"""``python -m cameras.agent``: run the cameras of one box until a signal ends it.
+"""``./lab agent`` or ``labsite-agent``: run the cameras of one box until a signal ends it.
 
 Exit codes: 0 ended as asked, 2 wrong configuration or source, 3 a token was refused.
 """
@@ -14,8 +14,9 @@ import sys
 import cv2
 
 from cameras.agent.capture import CameraSettings
-from cameras.agent.config import ConfigError, arguments
+from cameras.agent.config import ConfigError, cameras_of, command_line
 from cameras.agent.connection import CameraAgent, Refused
+from cameras.agent.enrolment import EnrolmentError, enrol
 from cameras.agent.sources import SourceError
 
 log = logging.getLogger("cameras.agent")
@@ -61,8 +62,12 @@ def main() -> int:
     # One box runs several cameras; OpenCV's pool would fight over the same cores.
     cv2.setNumThreads(1)
     try:
-        cameras = arguments()
-    except ConfigError as error:
+        options = command_line()
+        if options.enrol:
+            sys.stdout.write(f"{enrol(options)}\n")
+            return 0
+        cameras = cameras_of(options)
+    except (ConfigError, EnrolmentError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     with contextlib.suppress(KeyboardInterrupt):

@@ -32,17 +32,29 @@ _SLUG = re.compile(r"[-a-zA-Z0-9_]+")
 _URL = re.compile(r"wss?://.+/ws/cameras/([-a-zA-Z0-9_]+)/ingest/?")
 
 
+DEFAULT_CONFIG = Path("labsite-agent.toml")
+
+
 class ConfigError(Exception):
     """What is wrong in the configuration, and where."""
 
 
-def arguments(argv: list[str] | None = None) -> list[CameraSettings]:
-    """Return the cameras that the command line names; ConfigError says what is wrong with it."""
+def command_line(argv: list[str] | None = None) -> argparse.Namespace:
+    """Return what the command line says."""
     parser = argparse.ArgumentParser(
-        prog="python -m cameras.agent",
+        prog="labsite-agent",
         description="Takes pictures on a behaviour box and sends them to the laboratory's server.",
+        epilog=f"With nothing else said, the cameras of {DEFAULT_CONFIG} run, which --enrol writes.",
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with one or more cameras")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help=f"TOML file with one or more cameras ({DEFAULT_CONFIG})"
+    )
+    parser.add_argument(
+        "--enrol", metavar="CODE", help="get a camera's token for a code of the admin, write it to --config, and end"
+    )
+    parser.add_argument(
+        "--server", metavar="URL", help="with --enrol: the laboratory's address, http://lab.example:8000"
+    )
     parser.add_argument("--url", help="ws://host:port/ws/cameras/<slug>/ingest/")
     parser.add_argument(
         "--token-file", type=Path, metavar="FILE", help="file that holds the camera's token (or LAB_CAMERA_TOKEN)"
@@ -65,9 +77,20 @@ def arguments(argv: list[str] | None = None) -> list[CameraSettings]:
         "--memory-mb", type=float, default=64, help="memory for frames that are not stored yet, MB (64)"
     )
     parser.add_argument("--spool-gb", type=float, default=20, help="disk for frames that are not stored yet, GB (20)")
-    options = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def cameras_of(options: argparse.Namespace) -> list[CameraSettings]:
+    """Return the cameras that a command line names; ConfigError says what is wrong with it."""
     if options.config:
         return from_toml(options.config)
+    if not options.url and not options.source:
+        if DEFAULT_CONFIG.is_file():
+            return from_toml(DEFAULT_CONFIG)
+        raise ConfigError(
+            f"There is no {DEFAULT_CONFIG} here; write one with --enrol CODE --server URL, name one with --config, "
+            "or give --url and --source."
+        )
     given = {
         "url": options.url,
         "source": options.source,

@@ -85,6 +85,29 @@ class CameraWithTokenSerializer(CameraSerializer):
         return self.context["token"]
 
 
+class EnrolmentOfferSerializer(serializers.Serializer):
+    """A code for the box of a camera, shown this once."""
+
+    code = serializers.CharField()
+    expires = serializers.DateTimeField()
+    command = serializers.CharField(help_text="What to type on the box.")
+
+
+class EnrolmentSerializer(StrictFields, serializers.Serializer):
+    """``{"code": "7KQX-3M9P-WD2F"}``."""
+
+    code = serializers.CharField(max_length=40)
+
+
+class EnrolledSerializer(serializers.Serializer):
+    """What the agent of a box must know of its camera; the token is in this reply and nowhere else."""
+
+    camera = serializers.CharField(help_text="The camera's slug.")
+    name = serializers.CharField()
+    server = serializers.CharField(help_text="Where the cameras connect, such as ws://lab.example:8001.")
+    token = serializers.CharField()
+
+
 class CameraRecordingSerializer(serializers.ModelSerializer):
     """One camera's recording."""
 

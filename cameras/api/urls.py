@@ -3,6 +3,7 @@
 from django.urls import URLPattern, URLResolver, include, path
 from rest_framework.routers import SimpleRouter
 
+from cameras.api.enrolment import EnrolView
 from cameras.api.views import (
     CameraAlertViewSet,
     CameraRecordingViewSet,
@@ -19,6 +20,7 @@ router.register("camera-recordings", CameraRecordingViewSet, basename="camera-re
 router.register("camera-alerts", CameraAlertViewSet, basename="camera-alert")
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("camera-enrolment/", EnrolView.as_view(), name="camera-enrolment"),
     path("sessions/<uuid:session_id>/preflight/", PreflightView.as_view(), name="session-preflight"),
     path("sessions/<uuid:session_id>/record/", RecordView.as_view(), name="session-record"),
     path("sessions/<uuid:session_id>/stop/", StopView.as_view(), name="session-stop"),

@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from cameras import downloads, selectors, services, timing
+from cameras.addresses import enrolment_command
 from cameras.api.serializers import (
     CameraAlertFilter,
     CameraAlertSerializer,
@@ -24,6 +25,7 @@ from cameras.api.serializers import (
     CameraRecordingSerializer,
     CameraSerializer,
     CameraWithTokenSerializer,
+    EnrolmentOfferSerializer,
     NewCameraSerializer,
     PreflightSerializer,
 )
@@ -74,6 +76,14 @@ class CameraViewSet(ReadViewSet):
         """Give the camera a new token; the agent with the old one is refused."""
         camera = self.get_object()
         return Response(self._with_token(camera, services.rotate_token(by=request.user, camera=camera)))
+
+    @extend_schema(request=None, responses={201: EnrolmentOfferSerializer})
+    @action(detail=True, methods=["post"], url_path="enrolment")
+    def enrolment(self, request: Request, slug: str) -> Response:
+        """Give a code with which the camera's box gets its token: once, within an hour."""
+        enrolment, code = services.offer_enrolment(by=request.user, camera=self.get_object())
+        offer = {"code": code, "expires": enrolment.expires, "command": enrolment_command(request._request, code)}
+        return Response(EnrolmentOfferSerializer(offer).data, status=201)
 
     @extend_schema(request=None, responses={201: CameraRecordingSerializer})
     @action(detail=True, methods=["post"], url_path="record")

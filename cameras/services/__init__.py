@@ -1,7 +1,7 @@
 """Everything that changes cameras and their recordings; each function is one transaction, arguments by keyword."""
 
 from cameras.services.alerts import note_alerts
-from cameras.services.enrolment import create_camera, rotate_token, update_camera
+from cameras.services.enrolment import create_camera, enrol_agent, offer_enrolment, rotate_token, update_camera
 from cameras.services.finishing import finish_recording, reopen_recording
 from cameras.services.proxies import keep_proxy, proxy_failed, queue_proxy
 from cameras.services.recording import (
@@ -13,9 +13,11 @@ from cameras.services.recording import (
 
 __all__ = [
     "create_camera",
+    "enrol_agent",
     "finish_recording",
     "keep_proxy",
     "note_alerts",
+    "offer_enrolment",
     "proxy_failed",
     "queue_proxy",
     "reopen_recording",

@@ -1,20 +1,27 @@
-"""Cameras come, change their token, are switched off."""
+"""Cameras come, get a box or another token, are switched off."""
 
 from __future__ import annotations
 
 import re
+import secrets
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
-from cameras.models import Camera
-from sessions.errors import Conflict, Invalid
+from cameras.models import Camera, CameraEnrolment
+from sessions.errors import Conflict, Forbidden, Invalid
 from sessions.models import Rig
 from sessions.permissions import require
 from sessions.services.transaction import checked, one_write, only_known
 from sessions.tokens import digest_of, new_key
 
 _SLUG = re.compile(r"[-a-z0-9_]{1,50}")
+CODE_LIFETIME = timedelta(hours=1)
+# 60 bits of letters and digits that nobody mistakes for one another (Crockford's base 32), in groups that can be typed.
+_CODE_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_CODE_GROUPS, _GROUP_LENGTH = 3, 4
 
 
 def create_camera(*, by: Any, slug: str, name: str, rig: Rig, simulated: bool = False) -> tuple[Camera, str]:
@@ -45,6 +52,59 @@ def rotate_token(*, by: Any, camera: Camera) -> str:
         Camera.objects.select_for_update().filter(pk=camera.pk).update(token_digest=digest_of(token))
     camera.token_digest = digest_of(token)
     return token
+
+
+def offer_enrolment(*, by: Any, camera: Camera) -> tuple[CameraEnrolment, str]:
+    """Return a code with which a box gets this camera's token, once and within an hour; it cannot be had again.
+
+    A code of the camera that was not used is worth nothing from now on.
+    """
+    require(by, "change", camera)
+    letters = [secrets.choice(_CODE_LETTERS) for _ in range(_CODE_GROUPS * _GROUP_LENGTH)]
+    groups = ("".join(letters[at : at + _GROUP_LENGTH]) for at in range(0, len(letters), _GROUP_LENGTH))
+    code = "-".join(groups)
+    with one_write():
+        # Two people who ask at once: the second waits here, and his code is the one that works.
+        Camera.objects.select_for_update(of=("self",)).get(pk=camera.pk)
+        CameraEnrolment.objects.filter(camera=camera, used__isnull=True).delete()
+        enrolment = CameraEnrolment.objects.create(
+            camera=camera,
+            code_digest=digest_of(_plain(code)),
+            created_by=by if getattr(by, "pk", None) else None,
+            expires=timezone.now() + CODE_LIFETIME,
+        )
+    return enrolment, code
+
+
+def enrol_agent(*, code: str) -> tuple[Camera, str]:
+    """Use a code up; returns its camera with a new token, and refuses the agent that had the old one.
+
+    ``Forbidden``, in the same words, for a code that there never was, that was used, or that is too old.
+    """
+    with one_write():
+        now = timezone.now()
+        enrolment = (
+            CameraEnrolment.objects.select_for_update(of=("self",))
+            .select_related("camera__rig__project")
+            .filter(code_digest=digest_of(_plain(code)), used__isnull=True, expires__gt=now)
+            .first()
+        )
+        if enrolment is None:
+            raise Forbidden(
+                "This code is not valid: a code works once and for an hour. Make a new one for the camera in the admin."
+            )
+        if not enrolment.camera.enabled:
+            raise Forbidden(f"The camera {enrolment.camera.slug} is switched off; switch it on, then use the code.")
+        token = new_key("cam")
+        Camera.objects.select_for_update().filter(pk=enrolment.camera_id).update(token_digest=digest_of(token))
+        enrolment.used = now
+        enrolment.save(update_fields=["used"])
+    return enrolment.camera, token
+
+
+def _plain(code: str) -> str:
+    """Return a code as it is hashed: without what people add or leave out when they type it."""
+    return re.sub(r"[\s-]", "", code).upper().translate(str.maketrans("OIL", "011"))
 
 
 def update_camera(*, by: Any, camera: Camera, **changes: Any) -> Camera:

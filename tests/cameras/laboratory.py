@@ -62,6 +62,7 @@ class Laboratory:
             "LAB_DATABASE_URL": database,
             "LAB_REDIS_URL": self.redis_url,
             "LAB_DATA_ROOT": str(data_root),
+            "LAB_INGEST_URL": f"ws://127.0.0.1:{self.ingest_port}",
             "LAB_DISK_RESERVE": "0",
             "LAB_OFFLINE_GRACE": "2",
             "LAB_ALLOWED_HOSTS": "127.0.0.1,localhost",

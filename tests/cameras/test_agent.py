@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cameras.agent.config import ConfigError, arguments, from_toml
+from cameras.agent.config import ConfigError, cameras_of, command_line, from_toml
 from cameras.agent.outbox import LIVE_LIMIT, Outbox
 from cameras.agent.simulation import Camera, load_trajectory, wandering
 from cameras.agent.sources import EndOfSource, SourceError, open_source
@@ -211,7 +211,7 @@ def test_a_wrong_configuration_is_named(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=named):
             from_toml(path)
     with pytest.raises(ConfigError, match="not of the form"):
-        arguments(["--url", "http://x", "--source", "sim:"])
+        cameras_of(command_line(["--url", "http://x", "--source", "sim:"]))
 
 
 def test_offset_and_drift_of_a_clock() -> None:

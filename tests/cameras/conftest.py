@@ -46,7 +46,7 @@ class Catalog:
 def make_catalog(cameras: int = 2) -> Catalog:
     users = get_user_model().objects
     project = Project.objects.create(name="hippocampus")
-    people = {name: users.create_user(name, password="long enough 123") for name in ("exp", "view", "other")}
+    people = {name: users.create_user(name) for name in ("exp", "view", "other")}
     Membership.objects.create(user=people["exp"], project=project, role="experimenter")
     Membership.objects.create(user=people["view"], project=project, role="viewer")
     rig = Rig.objects.create(name="box 1", project=project)

@@ -97,10 +97,13 @@ def fast(settings, place, folders, monkeypatch) -> Iterator[None]:
 
 @pytest.fixture
 def lab(db) -> SimpleNamespace:
-    """A project with a person of each role, and a session with one LFP recording of 1,000 samples."""
-    people = {name: get_user_model().objects.create_user(name, password="a long pass word") for name in (
+    """A project with a person of each role, and a session with one LFP recording of 1,000 samples.
+
+    Nobody has a password: deriving one costs more than most tests.
+    """
+    people = {name: get_user_model().objects.create_user(name) for name in (
         "viewer", "experimenter", "manager", "outsider")}  # fmt: skip
-    people["administrator"] = get_user_model().objects.create_superuser("administrator", password="a long pass word")
+    people["administrator"] = get_user_model().objects.create_superuser("administrator")
     project = Project.objects.create(name="Memory")
     for role in ("viewer", "experimenter", "manager"):
         Membership.objects.create(project=project, user=people[role], role=role)

@@ -16,11 +16,29 @@ from django.db.models import (
     Subquery,
     Sum,
 )
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, JSONObject, Now
 
 from sessions.errors import NotFound
-from sessions.models import Animal, DataFile, Event, Project, Recording, Rig, Session, SheetImport, Upload
-from sessions.permissions import projects_for, visible
+from sessions.models import (
+    Animal,
+    BreedingPair,
+    Cage,
+    DataFile,
+    Entry,
+    Event,
+    Housing,
+    Litter,
+    Note,
+    Project,
+    Recording,
+    Restriction,
+    Rig,
+    Session,
+    SheetImport,
+    Upload,
+    Weighing,
+)
+from sessions.permissions import RANK, projects_for, rank_in, visible
 
 # Where a recording is looked for: its own names, its files, its session and animals.
 RECORDING_WORDS = (
@@ -126,6 +144,94 @@ def uploads(user: Any) -> QuerySet[Upload]:
 def sheets_of(user: Any) -> QuerySet[SheetImport]:
     """Return the spreadsheets that a user sent, newest first, without what they hold."""
     return SheetImport.objects.filter(user=user).defer("content")
+
+
+def entries(user: Any, model: type[Entry]) -> QuerySet[Any]:
+    """Return what was written down about animals of the user's projects; also what was set aside (``deleted``)."""
+    return visible(user, model._default_manager.select_related("animal__project", "person"), "animal__project")
+
+
+def weighings(user: Any) -> QuerySet[Weighing]:
+    """Return weighings with ``judged_by``: the restriction of that time (its weight and percentages), or ``None``."""
+    rows: QuerySet[Weighing] = entries(user, Weighing)
+    return rows.annotate(judged_by=_restriction(OuterRef("animal"), OuterRef("time")))
+
+
+def _restriction(animal: Any, time: Any) -> Subquery:
+    """Return the newest restriction of an animal at a time as ``{kind, reference, expected, alarm}``: g, %, %."""
+    return Subquery(
+        Restriction.objects.filter(
+            Q(end__isnull=True) | Q(end__gt=time), animal=animal, start__lte=time, deleted__isnull=True
+        )
+        .order_by("-start", "id")
+        .values(
+            judged=JSONObject(
+                kind="kind", reference="reference_weight", expected="expected_percentage", alarm="alarm_percentage"
+            )
+        )[:1]
+    )
+
+
+def with_weights(queryset: QuerySet[Animal]) -> QuerySet[Animal]:
+    """Add to animals their newest weighing (``weighed``: weight in g and time) and the restriction of now."""
+    newest = (
+        Weighing.objects.filter(animal=OuterRef("pk"), deleted__isnull=True)
+        .order_by("-time", "id")
+        .values(last=JSONObject(weight="weight", time="time"))[:1]
+    )
+    return queryset.annotate(weighed=Subquery(newest), judged_by=_restriction(OuterRef("pk"), Now()))
+
+
+def judged(weight: float, judged_by: dict[str, Any] | None) -> tuple[float | None, str]:
+    """Return a weight in % of the reference, and what it means: ``good``, ``low``, ``alarm``, or nothing to judge by.
+
+    ``low`` is below what the restriction expects, ``alarm`` below where it has to end.
+    """
+    if judged_by is None:
+        return None, ""
+    percentage = 100 * weight / judged_by["reference"]
+    if percentage < judged_by["alarm"]:
+        return percentage, "alarm"
+    return percentage, "low" if percentage < judged_by["expected"] else "good"
+
+
+def cages(user: Any) -> QuerySet[Cage]:
+    """Return cages with the animals of the user's projects that live there (``living``), in one more query."""
+    living = visible(user, Housing.objects.filter(end__isnull=True).select_related("animal"), "animal__project")
+    return Cage.objects.prefetch_related(
+        Prefetch("housings", living.order_by("animal__identifier"), to_attr="living")
+    ).order_by("name")
+
+
+def housings(user: Any) -> QuerySet[Housing]:
+    """Return where the animals of the user's projects live and lived."""
+    return visible(user, Housing.objects.select_related("animal", "cage"), "animal__project")
+
+
+def notes(user: Any) -> QuerySet[Note]:
+    """Return notes on what the user may see, with their tags; also those that were set aside (``deleted``)."""
+    rows = Note.objects.select_related("animal", "session", "recording", "cage", "rig", "person").prefetch_related(
+        "tags"
+    )
+    if rank_in(user, None) == RANK["administrator"]:
+        return rows
+    mine = projects_for(user)
+    seen = Q(animal__project__in=mine) | Q(session__project__in=mine) | Q(recording__session__project__in=mine)
+    if rank_in(user, None):
+        seen |= Q(cage__isnull=False) | Q(rig__project__in=mine) | Q(rig__isnull=False, rig__project__isnull=True)
+    return rows.filter(seen)
+
+
+def pairs(user: Any) -> QuerySet[BreedingPair]:
+    """Return breeding pairs of the user's projects."""
+    return visible(user, BreedingPair.objects.select_related("project", "female", "male"))
+
+
+def litters(user: Any) -> QuerySet[Litter]:
+    """Return litters of the user's projects, with their animals."""
+    return visible(user, Litter.objects.select_related("pair__project"), "pair__project").prefetch_related(
+        Prefetch("animals", Animal.objects.order_by("identifier"))
+    )
 
 
 def one(queryset: QuerySet[Any], pk: UUID | str) -> Any:

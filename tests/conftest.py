@@ -96,6 +96,7 @@ def folders(settings, tmp_path: Path) -> None:
     """Give every test its own data root and results."""
     settings.LAB_DATA_ROOT = tmp_path / "data"
     settings.LAB_RESULTS = tmp_path / "results"
+    settings.MEDIA_ROOT = tmp_path / "media"
     settings.LAB_DATA_ROOT.mkdir()
     settings.LAB_RESULTS.mkdir()
     settings.STORAGES = {

@@ -22,6 +22,7 @@ from sessions.models import (
     DataFile,
     Event,
     FileRole,
+    Litter,
     Project,
     Recording,
     RecordingKind,
@@ -34,7 +35,7 @@ from sessions.models import (
 )
 
 
-class _PersonField(serializers.SlugRelatedField):
+class PersonField(serializers.SlugRelatedField):
     """A person by user name; a name that Postgres cannot even look for is nobody's."""
 
     def to_internal_value(self, data: Any) -> Any:
@@ -43,9 +44,9 @@ class _PersonField(serializers.SlugRelatedField):
         return super().to_internal_value(data)
 
 
-def _people(**options: Any) -> serializers.SlugRelatedField:
+def by_username(**options: Any) -> serializers.SlugRelatedField:
     """People are given and shown by their user name."""
-    return _PersonField(slug_field="username", queryset=get_user_model().objects.filter(is_active=True), **options)
+    return PersonField(slug_field="username", queryset=get_user_model().objects.filter(is_active=True), **options)
 
 
 class LabSerializer(StrictFields, serializers.ModelSerializer):
@@ -109,13 +110,15 @@ class AnimalSerializer(LabSerializer):
     species_name = serializers.CharField(source="species.name", read_only=True)
     strain = ByIdOrName(name="name", queryset=Strain.objects.all(), required=False, allow_null=True)
     strain_name = serializers.CharField(source="strain.name", read_only=True, default=None)
-    responsible = _people(required=False, allow_null=True)
+    responsible = by_username(required=False, allow_null=True)
+    litter = ByIdOrName(project="pair__project", queryset=Litter.objects.all(), required=False, allow_null=True)
 
     class Meta:
         model = Animal
         fields = (
             "id", "identifier", "project", "project_name", "species", "species_name", "strain", "strain_name",
-            "genotype", "sex", "birth_date", "death_date", "cage", "responsible", "status", "notes", "created",
+            "genotype", "sex", "birth_date", "death_date", "cage", "responsible", "status", "litter", "notes",
+            "created",
         )  # fmt: skip
         read_only_fields = ("id", "created")
 
@@ -184,7 +187,7 @@ class SessionBody(LabSerializer):
         name="identifier", project="project", queryset=Animal.objects.select_related("project"), many=True,
         required=False,
     )  # fmt: skip
-    people = _people(many=True, required=False)
+    people = by_username(many=True, required=False)
     start = AwareDateTimeField(required=False, help_text="Now when it is not given.")
 
     class Meta:
@@ -202,6 +205,14 @@ class SessionChange(SessionBody):
 
     class Meta(SessionBody.Meta):
         fields = tuple(name for name in SessionBody.Meta.fields if name not in {"project", "simulated"})
+
+
+class SessionMove(StrictFields, serializers.Serializer):
+    """Which animal the session was taken for, and whose it was."""
+
+    from_animal = ByIdOrName(name="identifier", project="project", queryset=Animal.objects.select_related("project"))
+    to_animal = ByIdOrName(name="identifier", project="project", queryset=Animal.objects.select_related("project"))
+    reason = serializers.CharField(max_length=1000, required=False, default="", allow_blank=True)
 
 
 class SessionEnd(StrictFields, serializers.Serializer):

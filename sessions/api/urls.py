@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, path
 from rest_framework.routers import SimpleRouter
 
-from sessions.api import views
+from sessions.api import care, colony, views
 from sessions.api.auth import TokenView
 from sessions.api.uploads import UploadsView, UploadView
 
@@ -18,6 +18,19 @@ router.register("sessions", views.SessionViewSet, basename="session")
 router.register("recordings", views.RecordingViewSet, basename="recording")
 router.register("files", views.FileViewSet, basename="file")
 router.register("events", views.EventViewSet, basename="event")
+router.register("weighings", care.WeighingViewSet, basename="weighing")
+router.register("restrictions", care.RestrictionViewSet, basename="restriction")
+router.register("administrations", care.AdministrationViewSet, basename="administration")
+router.register("procedures", care.ProcedureViewSet, basename="procedure")
+router.register("implants", care.ImplantViewSet, basename="implant")
+router.register("genotypes", care.GenotypeViewSet, basename="genotype")
+router.register("cages", care.CageViewSet, basename="cage")
+router.register("housings", care.HousingViewSet, basename="housing")
+router.register("notes", care.NoteViewSet, basename="note")
+router.register("tags", care.TagViewSet, basename="tag")
+router.register("alleles", colony.AlleleViewSet, basename="allele")
+router.register("breeding-pairs", colony.PairViewSet, basename="pair")
+router.register("litters", colony.LitterViewSet, basename="litter")
 router.register("tokens", views.TokenViewSet, basename="token")
 
 urlpatterns: list[URLPattern | URLResolver] = [

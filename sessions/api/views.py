@@ -166,6 +166,14 @@ class SessionViewSet(ReadViewSet):
         body = _checked(s.SessionEnd(data=request.data))
         return self.reply(services.end_session(by=request.user, session=session, **body))
 
+    @extend_schema(request=s.SessionMove, responses=s.SessionSerializer)
+    @action(detail=True, methods=["post"])
+    def move(self, request: Request, pk: str) -> Response:  # noqa: ARG002
+        """Say that a session was another animal's; a note on it tells who moved it and why."""
+        session = self.get_object()
+        body = _checked(s.SessionMove(data=request.data, context=self.get_serializer_context()))
+        return self.reply(services.move_session(by=request.user, session=session, **body))
+
 
 class RecordingViewSet(ReadViewSet):
     """Recordings and their files."""

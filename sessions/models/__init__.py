@@ -3,6 +3,22 @@
 from sessions.models.access import ApiToken, IdempotencyKey, TokenScope
 from sessions.models.animals import Animal, AnimalStatus, Sex, Species, Strain
 from sessions.models.base import Named, Quality, TstzRange, UuidRange, audited
+from sessions.models.care import (
+    UNITS,
+    Administration,
+    AdministrationKind,
+    Entry,
+    Hemisphere,
+    Implant,
+    Procedure,
+    ProcedureKind,
+    Restriction,
+    RestrictionKind,
+    Weighing,
+)
+from sessions.models.colony import Allele, BreedingPair, Genotype, Litter, Zygosity
+from sessions.models.housing import Cage, Housing
+from sessions.models.notes import NOTED, Note, NoteTag, Tag
 from sessions.models.projects import Membership, Project, Role
 from sessions.models.recordings import DataFile, DataRoot, FileRole, Recording, RecordingKind
 from sessions.models.sessions import Event, Rig, Session, SessionAnimal, Task
@@ -10,20 +26,39 @@ from sessions.models.sheets import SheetImport, SheetLine, SheetState
 from sessions.models.uploads import Upload
 
 __all__ = [
+    "NOTED",
+    "UNITS",
+    "Administration",
+    "AdministrationKind",
+    "Allele",
     "Animal",
     "AnimalStatus",
     "ApiToken",
+    "BreedingPair",
+    "Cage",
     "DataFile",
     "DataRoot",
+    "Entry",
     "Event",
     "FileRole",
+    "Genotype",
+    "Hemisphere",
+    "Housing",
     "IdempotencyKey",
+    "Implant",
+    "Litter",
     "Membership",
     "Named",
+    "Note",
+    "NoteTag",
+    "Procedure",
+    "ProcedureKind",
     "Project",
     "Quality",
     "Recording",
     "RecordingKind",
+    "Restriction",
+    "RestrictionKind",
     "Rig",
     "Role",
     "Session",
@@ -34,10 +69,13 @@ __all__ = [
     "SheetState",
     "Species",
     "Strain",
+    "Tag",
     "Task",
     "TokenScope",
     "TstzRange",
     "Upload",
     "UuidRange",
+    "Weighing",
+    "Zygosity",
     "audited",
 ]

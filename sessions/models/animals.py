@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import ClassVar
 
+import pgtrigger
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
@@ -71,6 +72,9 @@ class Animal(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="animals"
     )
     status = models.CharField(max_length=20, choices=AnimalStatus.choices, default=AnimalStatus.ALIVE)
+    litter = models.ForeignKey(
+        "Litter", on_delete=models.PROTECT, null=True, blank=True, related_name="animals", help_text="Born in it."
+    )
     notes = models.TextField(blank=True)
     created = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -103,7 +107,37 @@ class Animal(models.Model):
                 violation_error_message="An animal with a date of death has the status dead.",
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=["project", "status", "identifier"])]
+        indexes: ClassVar = [
+            models.Index(fields=["project", "status", "identifier"]),
+            models.Index(fields=["cage", "identifier"]),
+        ]
+        triggers: ClassVar = [
+            # Whoever writes the cage, also in bulk or by SQL, the history of housing follows; the dead live nowhere.
+            pgtrigger.Trigger(
+                name="animal_cage_to_housing",
+                when=pgtrigger.After,
+                operation=pgtrigger.Insert | pgtrigger.UpdateOf("cage", "status"),
+                declare=[("lives_in", "TEXT")],
+                func="""
+                    lives_in := CASE WHEN NEW.status = 'alive' THEN NEW.cage ELSE '' END;
+                    IF TG_OP = 'UPDATE' THEN
+                        IF lives_in = (CASE WHEN OLD.status = 'alive' THEN OLD.cage ELSE '' END) THEN
+                            RETURN NEW;
+                        END IF;
+                        UPDATE lab_housing SET "end" = GREATEST(clock_timestamp(), start)
+                        WHERE animal_id = NEW.id AND "end" IS NULL;
+                    END IF;
+                    IF lives_in <> '' THEN
+                        INSERT INTO lab_cage (id, name, location) VALUES (gen_random_uuid(), lives_in, '')
+                        ON CONFLICT (name) DO NOTHING;
+                        INSERT INTO lab_housing (id, animal_id, cage_id, start)
+                        SELECT gen_random_uuid(), NEW.id, c.id, clock_timestamp()
+                        FROM lab_cage c WHERE c.name = lives_in;
+                    END IF;
+                    RETURN NEW;
+                """,
+            )
+        ]
 
     def __str__(self) -> str:
         return self.identifier

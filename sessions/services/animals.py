@@ -6,13 +6,13 @@ from datetime import date
 from typing import Any
 
 from sessions.errors import Invalid
-from sessions.models import Animal, AnimalStatus, Project, Sex, Species, Strain
+from sessions.models import Animal, AnimalStatus, Litter, Project, Sex, Species, Strain
 from sessions.permissions import require
 from sessions.services.transaction import checked, one_write, only_known
 
 CHANGEABLE = {
     "identifier", "project", "species", "strain", "genotype", "sex", "birth_date", "death_date", "cage",
-    "responsible", "status", "notes",
+    "responsible", "status", "litter", "notes",
 }  # fmt: skip
 
 
@@ -30,13 +30,15 @@ def create_animal(
     cage: str = "",
     responsible: Any = None,
     status: str = AnimalStatus.ALIVE,
+    litter: Litter | None = None,
     notes: str = "",
 ) -> Animal:
     """Take an animal into a project; ``Conflict`` when its identifier is already used in the laboratory."""
     require(by, "change", project)
     animal = Animal(
         identifier=identifier.strip(), project=project, species=species, strain=strain, genotype=genotype, sex=sex,
-        birth_date=birth_date, death_date=death_date, cage=cage, responsible=responsible, status=status, notes=notes,
+        birth_date=birth_date, death_date=death_date, cage=cage, responsible=responsible, status=status, litter=litter,
+        notes=notes,
     )  # fmt: skip
     _agree(animal)
     with one_write():
@@ -63,3 +65,6 @@ def _agree(animal: Animal) -> None:
     if animal.strain is not None and animal.strain.species_id != animal.species_id:
         sentence = f"{animal.strain} is not a strain of {animal.species}."
         raise Invalid(sentence, {"strain": [sentence]})
+    if animal.litter is not None and animal.birth_date not in {None, animal.litter.born}:
+        sentence = f"The litter was born on {animal.litter.born:%Y-%m-%d}, the animal on {animal.birth_date:%Y-%m-%d}."
+        raise Invalid(sentence, {"litter": [sentence]})

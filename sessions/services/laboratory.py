@@ -10,7 +10,7 @@ from sessions.permissions import RANK, rank_in, require
 from sessions.services.transaction import checked, checked_mapping, one_write, only_known
 
 
-def _require_experimenter(by: Any) -> None:
+def require_experimenter(by: Any) -> None:
     """Only somebody who may change some project adds to what all share."""
     if rank_in(by, None) < RANK["experimenter"]:
         raise Forbidden("To add or change this, you must be an experimenter of some project.")
@@ -28,7 +28,7 @@ def create_project(*, by: Any, name: str, description: str = "") -> Project:
 
 def create_species(*, by: Any, name: str, latin_name: str = "") -> Species:
     """Add a species."""
-    _require_experimenter(by)
+    require_experimenter(by)
     with one_write():
         species = Species(name=name.strip(), latin_name=latin_name)
         checked(species).save(force_insert=True)
@@ -37,7 +37,7 @@ def create_species(*, by: Any, name: str, latin_name: str = "") -> Species:
 
 def create_strain(*, by: Any, name: str, species: Species) -> Strain:
     """Add a strain of a species."""
-    _require_experimenter(by)
+    require_experimenter(by)
     with one_write():
         strain = Strain(name=name.strip(), species=species)
         checked(strain).save(force_insert=True)
@@ -55,7 +55,7 @@ def create_rig(
 ) -> Rig:
     """Add a behaviour box; without a project all projects use it."""
     if project is None:
-        _require_experimenter(by)
+        require_experimenter(by)
     else:
         require(by, "change", project)
     with one_write():
@@ -80,7 +80,7 @@ def update_rig(*, by: Any, rig: Rig, **changes: Any) -> Rig:
 
 def create_task(*, by: Any, name: str, protocol: str = "", parameters: dict[str, Any] | None = None) -> Task:
     """Add a behavioural protocol."""
-    _require_experimenter(by)
+    require_experimenter(by)
     with one_write():
         task = Task(name=name.strip(), protocol=protocol, parameters=checked_mapping("parameters", parameters))
         checked(task).save(force_insert=True)
@@ -90,7 +90,7 @@ def create_task(*, by: Any, name: str, protocol: str = "", parameters: dict[str,
 def update_task(*, by: Any, task: Task, **changes: Any) -> Task:
     """Change a protocol."""
     only_known(changes, {"name", "protocol", "parameters"}, "a task")
-    _require_experimenter(by)
+    require_experimenter(by)
     with one_write():
         task = Task.objects.select_for_update().get(pk=task.pk)
         for field, value in changes.items():

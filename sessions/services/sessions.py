@@ -13,6 +13,7 @@ from sessions.errors import Conflict, Invalid
 from sessions.live import session_ended, tell
 from sessions.models import Animal, Project, Rig, Session, SessionAnimal, Task
 from sessions.permissions import LABORATORY, require
+from sessions.services.notes import add_note
 from sessions.services.transaction import checked, one_write, only_known
 
 CHANGEABLE = {
@@ -107,6 +108,35 @@ def update_session(*, by: Any, session: Session, **changes: Any) -> Session:
             ended = session
             transaction.on_commit(lambda: session_ended.send_robust(Session, session=ended))
         tell(session.pk, {"type": "session", "state": "changed", "fields": sorted(changes)})
+    return session
+
+
+def move_session(*, by: Any, session: Session, from_animal: Animal, to_animal: Animal, reason: str = "") -> Session:
+    """Say that a session was another animal's; a note on the session tells of it, and the history keeps both.
+
+    A session that was this animal's alone goes to the other's project with it. ``Invalid`` when the first animal is not
+    in it; ``Conflict`` when the other is in another session at that time. Moving it back undoes it.
+    """
+    with one_write():
+        session = Session.objects.select_for_update(of=("self",)).select_related("project").get(pk=session.pk)
+        require(by, "change", session)
+        for animal in (from_animal, to_animal):
+            require(by, "change", animal)
+        part = SessionAnimal.objects.select_for_update().filter(session=session, animal=from_animal).first()
+        if part is None:
+            sentence = f"{from_animal} is not in this session."
+            raise Invalid(sentence, {"from_animal": [sentence]})
+        _living([to_animal], session.start)
+        alone = not SessionAnimal.objects.filter(session=session).exclude(pk=part.pk).exists()
+        if session.project_id != to_animal.project_id and not alone:
+            sentence = f"{to_animal} is of the project {to_animal.project}, the session's other animals are not."
+            raise Invalid(sentence, {"to_animal": [sentence]})
+        session.project = to_animal.project
+        session.save(update_fields=["project"])
+        part.animal = to_animal
+        part.save(update_fields=["animal"])
+        add_note(by=by, session=session, text=f"Moved from {from_animal} to {to_animal}. {reason}".strip())
+        tell(session.pk, {"type": "session", "state": "changed", "fields": ["animals"]})
     return session
 
 

@@ -28,6 +28,22 @@ FIELD_OF_CONSTRAINT = {
     "recording_duration_not_negative": "duration",
     "event_number_once": "number",
     "session_animal_once": "animals",
+    "weighing_weight_positive": "weight",
+    "restriction_end_not_before_start": "end",
+    "restriction_reference_positive": "reference_weight",
+    "restriction_percentages_in_order": "alarm_percentage",
+    "restriction_one_of_a_kind_at_a_time": "kind",
+    "administration_amount_positive": "amount",
+    "administration_drug_named": "substance",
+    "procedure_end_not_before_start": "end",
+    "implant_device_not_empty": "device",
+    "implant_removed_not_before_implanted": "removed",
+    "note_not_empty": "text",
+    "note_on_one_thing": "animal",
+    "breeding_pair_of_two": "male",
+    "breeding_pair_end_not_before_start": "end",
+    "litter_weaned_not_before_born": "weaned",
+    "litter_size_possible": "size",
 }
 
 

@@ -14,6 +14,7 @@ from sessions.services.sheets import send_sheet
 from sessions.services.uploads import begin_upload
 from sessions.tokens import create_token
 from tests.catalog.conftest import HOUR, NOON
+from tests.catalog.test_care_roles import TABLE
 
 pytestmark = pytest.mark.django_db
 ROLES = (None, "outsider", "viewer", "experimenter", "manager", "administrator")
@@ -59,6 +60,7 @@ REST = [
     ("get", "session-detail", None, READ),
     ("patch", "session-detail", {"narrative": "calm"}, CHANGE),
     ("post", "session-end", {}, CHANGE),
+    ("post", "session-move", {"from_animal": "R214", "to_animal": "R214"}, CHANGE),
     ("get", "recording-list", None, LIST),
     ("post", "recording-list", {"session": "{session}", "kind": "lfp", "files": [{"path": "b.npy"}]}, ADD),
     ("get", "recording-detail", None, READ),
@@ -179,7 +181,7 @@ def test_no_address_is_missing_from_the_table():
     import sessions.urls
 
     rest = {p.name for p in sessions.api.urls.urlpatterns if isinstance(p, URLPattern)}
-    assert rest == {name for _, name, _, _ in REST}
+    assert rest == {name for _, name, _, _ in [*REST, *TABLE]}
     pages = {f"lab:{p.name}" for p in sessions.urls.urlpatterns if isinstance(p, URLPattern)}
     assert pages == {name for _, name, _, _ in PAGES}
     assert get_resolver().namespace_dict["lab"]

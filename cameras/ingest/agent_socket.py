@@ -123,7 +123,9 @@ class AgentSocket:
         self._counted = (time.monotonic(), 0, 0)
         self._frames = 0
         self._bytes = 0
-        self._connected_at = time.time()
+        self.since = time.time()
+        # Whether a newer connection of the camera has taken over.
+        self.replaced = False
 
     async def serve(self, receive: Any) -> None:
         """Take messages until the agent goes or sends what is not understood."""
@@ -139,6 +141,8 @@ class AgentSocket:
         try:
             await self._station.connect(self)
             while (message := await receive())["type"] != "websocket.disconnect":
+                if self.replaced:
+                    continue
                 data = message.get("bytes")
                 if data is not None:
                     self._frame(data)
@@ -335,7 +339,7 @@ class AgentSocket:
         trouble = next((track.recorder.trouble for track in self.tracks.values() if track.recorder.trouble), "")
         return {
             "online": True,
-            "since": self._connected_at,
+            "since": self.since,
             "fps": round(self.fps, 1),
             "bytes_per_second": round(self.bytes_per_second),
             "last_picture_ns": self.last_picture_ns,

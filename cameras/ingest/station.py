@@ -2,6 +2,10 @@
 
 Postgres decides: once a second (at once when Redis says so) the station compares what should be recorded with what is,
 and starts, stops or finishes. So a restart of anything in between changes nothing but the moment.
+
+Several ingest processes share the agents, each with its own station: a camera is served by the one that its agent is
+connected to, all of them know what is to be recorded, and a folder has one writer, because it is locked. Where an agent
+comes back to another process, that one says so (a claim) and the older connection is let go.
 """
 
 from __future__ import annotations
@@ -11,14 +15,14 @@ import json
 import logging
 import time
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
 from cameras.ingest import catalog
-from cameras.redisline import WAKE_CHANNEL, Publisher, Subscriber, state_channel
+from cameras.redisline import CLAIM_CHANNEL, WAKE_CHANNEL, Publisher, Subscriber, state_channel
 from cameras.relay.hub import SILENT_AFTER
 
 if TYPE_CHECKING:
@@ -42,10 +46,15 @@ class Station:
         self.publisher = Publisher(url)
         self.sockets: dict[str, AgentSocket] = {}
         self._wake = asyncio.Event()
-        self._woken = Subscriber(url, lambda _channel, _payload: self._wake.set())
+        self._name = str(uuid4())
+        self._woken = Subscriber(url, self._heard)
         self._woken.subscribe(WAKE_CHANNEL)
+        self._woken.subscribe(CLAIM_CHANNEL)
         self._finishing: set[UUID] = set()
+        self._letting_go: set[asyncio.Task[None]] = set()
         self._database_is_away = False
+        # Since when this process has known, without a break, what others write of their cameras.
+        self._informed_since = time.monotonic()
         self._tasks: list[asyncio.Task[Any]] = []
 
     def start(self) -> None:
@@ -69,6 +78,35 @@ class Station:
     def wake(self) -> None:
         self._wake.set()
 
+    def _heard(self, channel: bytes, payload: bytes) -> None:
+        if channel == WAKE_CHANNEL:
+            self._wake.set()
+            return
+        try:
+            station, slug, since = json.loads(payload)
+            socket = self.sockets.get(slug)
+            if station == self._name or socket is None or socket.since >= since:
+                return
+        except (ValueError, TypeError):
+            log.error("What came on %s is no claim: %.80r", channel, payload)  # noqa: TRY400
+            return
+        task = asyncio.create_task(self._let_go(socket))
+        self._letting_go.add(task)
+        task.add_done_callback(self._letting_go.discard)
+
+    def _claim(self, socket: AgentSocket) -> None:
+        """Tell the other ingest processes that this camera is here; said again now and then, for who missed it."""
+        claim = json.dumps([self._name, socket.camera.slug, socket.since]).encode()
+        self.publisher.publish(CLAIM_CHANNEL, [claim])
+
+    async def _let_go(self, socket: AgentSocket) -> None:
+        """Close a connection that a newer one has replaced, and leave its folders to that one."""
+        socket.replaced = True
+        await socket.close(4409, "Another connection of this camera has replaced this one.")
+        for recording in list(socket.tracks):
+            if recording not in self._finishing:
+                await socket.drop_track(recording)
+
     async def connect(self, socket: AgentSocket) -> None:
         """A camera's agent has come. A second one of the same camera replaces the first.
 
@@ -78,13 +116,16 @@ class Station:
         older = self.sockets.get(socket.camera.slug)
         self.sockets[socket.camera.slug] = socket
         if older is not None:
-            await older.close(4409, "Another connection of this camera has replaced this one.")
+            await self._let_go(older)
+        self._claim(socket)
         self.publish_state(socket)
         self.wake()
 
     def disconnect(self, socket: AgentSocket) -> None:
         if self.sockets.get(socket.camera.slug) is socket:
             del self.sockets[socket.camera.slug]
+            if socket.replaced:
+                return  # It is online, elsewhere.
             state = {"online": False, "reason": "offline: the agent is not connected", "simulated": socket.simulated}
             self._publish(socket.camera.slug, {**state, "last_picture_ns": socket.last_picture_ns})
 
@@ -96,6 +137,7 @@ class Station:
                 await self.poll()
                 if self._database_is_away:
                     log.info("Postgres answers again.")
+                    self._informed_since = time.monotonic()
                 self._database_is_away = False
             except DatabaseError as error:
                 # What is being recorded goes on being recorded; what should change, changes when Postgres answers.
@@ -151,6 +193,8 @@ class Station:
         seen = order.last_seen
         if seen is not None and (timezone.now() - seen).total_seconds() < 3 * HEALTH_PERIOD:
             return  # Connected to another ingest process, or gone only just now.
+        if time.monotonic() - self._informed_since < 3 * HEALTH_PERIOD:
+            return  # Perhaps connected to another one that could not write so while Postgres was away.
         if (timezone.now() - order.stopped).total_seconds() > settings.LAB_OFFLINE_GRACE:
             note = (
                 "The camera was offline when the recording was stopped; "
@@ -213,6 +257,7 @@ class Station:
     async def _health(self) -> None:
         while True:
             for socket in list(self.sockets.values()):
+                self._claim(socket)
                 try:
                     await catalog.in_thread(catalog.save_health, socket.camera.id, socket.highest, socket.about_agent())
                     valid = await catalog.in_thread(catalog.still_valid, socket.camera.id, socket.token)

@@ -15,6 +15,8 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--ingest-port", type=int)
+    parser.add_argument("--web", type=int, default=1)
+    parser.add_argument("--ingest", type=int, default=1)
     parser.add_argument("--began", type=float)
     given = parser.parse_args()
     return run(
@@ -23,6 +25,8 @@ def main() -> int:
             host=given.host,
             port=given.port,
             ingest_port=given.ingest_port,
+            web=given.web,
+            ingest=given.ingest,
             demo=given.command == "demo",
             began=given.began,
         )

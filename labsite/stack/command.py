@@ -13,6 +13,8 @@ from labsite.stack.environment import EnvironmentFailureError, ensure
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
+MOST_PROCESSES = 64
+
 TEXT = """\
 commands:
   demo      start a simulated laboratory: live cameras, recordings and analyses that run; the way to try it out
@@ -52,6 +54,16 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--ingest-port", type=port, metavar="PORT", help="port of the cameras (default: the next one)"
         )
+        for part, whom in (("web", "browsers"), ("ingest", "cameras")):
+            variable = f"LAB_{part.upper()}_PROCESSES"
+            command.add_argument(
+                f"--{part}",
+                type=processes,
+                metavar="N",
+                # A string, so that argparse looks at it only where it is used.
+                default=os.environ.get(variable) or "1",
+                help=f"processes that share the {whom} (default: ${variable} or 1)",
+            )
     commands.add_parser("status", parents=[home], help="each process, its health, versions, disk left")
     test = commands.add_parser(
         "test", help="run every test", description="Run every test; more arguments go to pytest."
@@ -74,6 +86,13 @@ def port(text: str) -> int:
     if not 0 <= number < 1 << 16:
         raise argparse.ArgumentTypeError(f"{text} is no port; ports go from 0 to 65535")
     return number
+
+
+def processes(text: str) -> int:
+    """A number of processes from the command line."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= MOST_PROCESSES):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes; write one from 1 to {MOST_PROCESSES}")
+    return int(text)
 
 
 def main(arguments: list[str]) -> int:  # noqa: RET503 - exec does not return
@@ -110,6 +129,7 @@ def _module(options: argparse.Namespace, rest: list[str], began: float) -> list[
         listening = ["--host", options.host, "--port", str(options.port)]
         if options.ingest_port is not None:
             listening += ["--ingest-port", str(options.ingest_port)]
+        listening += ["--web", str(options.web), "--ingest", str(options.ingest)]
         return ["labsite.stack", options.command, "--began", str(began), *listening]
     if options.command == "status":
         return ["labsite.stack.status"]

@@ -1,6 +1,7 @@
 """Log files of the stack's processes, each a bounded number of bounded files."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import BinaryIO
 
@@ -8,17 +9,29 @@ BYTES = 10_000_000
 KEPT = 4
 
 
-class RotatingLog:
-    """Takes the output of a process and keeps the newest `BYTES * (KEPT + 1)` bytes of it in files."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: BinaryIO | None = None
+class Log:
+    """Takes the output of a process and passes it on to this one's own."""
 
     async def copy(self, stream: asyncio.StreamReader) -> None:
         """Write what comes from a process until it ends."""
         while block := await stream.read(65536):
             self.write(block)
+
+    def write(self, block: bytes) -> None:
+        """Pass a block on."""
+        sys.stderr.buffer.write(block)
+        sys.stderr.buffer.flush()
+
+    def close(self) -> None:
+        """End; there is nothing to close."""
+
+
+class RotatingLog(Log):
+    """Keeps the newest `BYTES * (KEPT + 1)` bytes of what a process says in files."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
 
     def write(self, block: bytes) -> None:
         """Append to the log, and drop the block where the disk takes no more: the process itself must go on."""

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from labsite.stack.logs import RotatingLog
+from labsite.stack.logs import Log
 from labsite.stack.services import Command
 
 # Everything runs in the project's directory, where its packages are found.
@@ -46,12 +47,21 @@ def python(name: str, *arguments: str, **more: Any) -> Process:
     return Process(name, (sys.executable, *arguments), **more)
 
 
+def servers(part: str, listener: socket.socket, count: int) -> list[Process]:
+    """`count` servers of pages or of cameras that take connections from one listening socket.
+
+    Whoever is idle takes the next one; one that has died leaves its share to the others.
+    """
+    number = listener.fileno()
+    names = [part if each == 1 else f"{part}-{each}" for each in range(1, count + 1)]
+    arguments = ("-m", "labsite.stack.serve", part, "--fd", str(number))
+    return [python(name, *arguments, pass_fds=(number,), stop_seconds=10.0) for name in names]
+
+
 class Child:
     """A process that is started again, after a growing pause, whenever it ends by itself."""
 
-    def __init__(
-        self, process: Process, log: RotatingLog, environment: dict[str, str], changed: Callable[[], None]
-    ) -> None:
+    def __init__(self, process: Process, log: Log, environment: dict[str, str], changed: Callable[[], None]) -> None:
         self.process = process
         self.restarts = 0
         # How its last run ended, empty while it never did.

@@ -1,5 +1,7 @@
 """Serve pages or take in camera frames: `python -m labsite.stack.serve web|ingest [--host H] [--port N | --fd N]`.
 
+With `--processes N` it serves nothing itself, but keeps so many processes running that share its port.
+
 Uvicorn with the settings that live pictures need: no compression of JPEGs, no permission for a slow viewer to pile up
 pictures in a buffer. With `--fd` the listening socket comes from the supervisor, so that no connection is refused
 while a crashed server starts again.
@@ -8,10 +10,18 @@ while a crashed server starts again.
 import argparse
 import asyncio
 import os
+import signal
 import socket
+import sys
 import time
 
 import uvicorn
+
+from labsite.stack.addresses import bind
+from labsite.stack.command import processes
+from labsite.stack.home import HomeError
+from labsite.stack.logs import Log
+from labsite.stack.process import Child, servers
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "labsite.settings")
 
@@ -51,6 +61,25 @@ class AnnouncedServer(uvicorn.Server):
         await super().shutdown(sockets=sockets)
 
 
+async def serve_together(part: str, host: str, port: int, count: int) -> int:
+    """Keep `count` servers running that share a port, until told to stop; returns the exit status."""
+    try:
+        listener = bind(host, port, "--port")
+    except HomeError as error:
+        print(f"serve: {error}", file=sys.stderr)
+        return 3
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    children = [Child(each, Log(), dict(os.environ), lambda: None) for each in servers(part, listener, count)]
+    for child in children:
+        child.start()
+    await stop.wait()
+    await asyncio.gather(*(child.stop() for child in children))
+    listener.close()
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Serve until told to stop; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m labsite.stack.serve", description=__doc__.partition("\n")[0])
@@ -58,7 +87,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--fd", type=int, help="number of an inherited listening socket, instead of host and port")
+    parser.add_argument("--processes", type=processes, default=1, metavar="N", help="that share the port (default 1)")
     options = parser.parse_args(arguments)
+    if options.processes > 1:
+        return asyncio.run(serve_together(options.part, options.host, options.port, options.processes))
     config = uvicorn.Config(
         APPLICATIONS[options.part],
         host=options.host,

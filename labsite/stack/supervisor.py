@@ -19,7 +19,7 @@ from labsite.stack import addresses, services, state
 from labsite.stack.banner import Progress, banner
 from labsite.stack.home import HomeError, prepare_home
 from labsite.stack.logs import RotatingLog
-from labsite.stack.process import ROOT, Child, Process, python, started_ticks
+from labsite.stack.process import ROOT, Child, Process, python, servers, started_ticks
 
 SERVE_SECONDS = 120.0
 PREPARE_SECONDS = 600.0
@@ -36,6 +36,9 @@ class Options:
     port: int = 8000
     # None: the one after `port`.
     ingest_port: int | None = None
+    # How many processes share the browsers, and the cameras.
+    web: int = 1
+    ingest: int = 1
     demo: bool = False
     began: float | None = None
 
@@ -183,12 +186,7 @@ class Supervisor:
         return [worker("default", 4), worker("cpu", max(2, cores)), python("supervise", "manage.py", "supervise")]
 
     def _servers(self, web: socket.socket, ingest: socket.socket) -> list[Process]:
-        found = []
-        for part, listener in (("web", web), ("ingest", ingest)):
-            number = listener.fileno()
-            arguments = ("-m", "labsite.stack.serve", part, "--fd", str(number))
-            found.append(python(part, *arguments, pass_fds=(number,), stop_seconds=10.0))
-        return found
+        return [*servers("web", web, self.options.web), *servers("ingest", ingest, self.options.ingest)]
 
     def _launch(self, processes: list[Process]) -> list[Child]:
         """Start a group of processes and keep them running; it is ended before the groups launched earlier."""

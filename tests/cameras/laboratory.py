@@ -109,11 +109,12 @@ class Laboratory:
         wait_for(answers, "answer of Redis")
         client.close()
 
-    def start_server(self, *parts: str) -> None:
+    def start_server(self, *parts: str, processes: int = 1) -> None:
         """Start web, ingest, or both at once, and wait until they listen."""
         ports = {"web": self.web_port, "ingest": self.ingest_port}
+        more = ["--processes", str(processes)] if processes > 1 else []
         for part in parts:
-            self.run(part, [sys.executable, "-m", "labsite.stack.serve", part, "--port", str(ports[part])])
+            self.run(part, [sys.executable, "-m", "labsite.stack.serve", part, "--port", str(ports[part]), *more])
         for part in parts:
             self.wait_port(ports[part], part)
 

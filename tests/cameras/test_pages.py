@@ -184,7 +184,7 @@ def test_scrubbing_shows_the_right_frame(laboratory: Laboratory, browser: Browse
         page.evaluate(move, [handle, str(seconds)])
 
     def shows(number: int) -> None:
-        wait_for(lambda: settled() == number and picture() == number, f"frame {number}", 15)
+        wait_for(lambda: settled() == number and picture() == number, f"frame {number}", 60)
 
     wait_for(lambda: settled() == 1, "the first frame", 30)
     # Frame n was taken (n - 1) * 40 ms after the first; the last before the gap stays while nothing was stored.

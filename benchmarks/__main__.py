@@ -1,12 +1,14 @@
 """`./lab bench [NAME ...] [--json FILE]`: run the benchmarks and print each figure as a ratio to its peer.
 
 A benchmark is a module in this directory with `run() -> list[dict]`; each dict has `name`, `value`, `unit`, `peer`,
-`peer_value` and `ratio`. A figure without a peer has None in the last three. They run one after another in one
-process, with the database and the broker of a LAB_HOME of their own in the environment.
+`peer_value` and `ratio`. A figure without a peer has None in the last three. What `run` takes by keyword (`kills`, say)
+is an option of the command line. One that says `ON_REQUEST` takes minutes and runs only when it is named. They run one
+after another in one process, with the database and the broker of a LAB_HOME of their own in the environment.
 """
 
 import argparse
 import importlib
+import inspect
 import json
 import os
 import pkgutil
@@ -20,6 +22,7 @@ from typing import Any
 
 import benchmarks
 from labsite.stack import services
+from labsite.stack.command import BENCH_OPTIONS
 
 FIELDS = ("name", "value", "unit", "peer", "peer_value", "ratio")
 
@@ -29,6 +32,17 @@ def known() -> list[str]:
     return sorted(
         module.name for module in pkgutil.iter_modules(benchmarks.__path__) if not module.name.startswith("_")
     )
+
+
+def by_default() -> list[str]:
+    """Names of the benchmarks that run when none is named."""
+    return [name for name in known() if not getattr(importlib.import_module(f"benchmarks.{name}"), "ON_REQUEST", False)]
+
+
+def taken(name: str, options: dict[str, int]) -> dict[str, int]:
+    """Those of the options that a benchmark takes."""
+    parameters = inspect.signature(importlib.import_module(f"benchmarks.{name}").run).parameters
+    return {option: value for option, value in options.items() if option in parameters}
 
 
 def checked(name: str, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -72,7 +86,7 @@ def table(results: list[dict[str, Any]]) -> str:
     )
 
 
-def run(names: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
+def run(names: list[str], options: dict[str, int]) -> tuple[list[dict[str, Any]], list[str]]:
     """Run the named benchmarks; returns their results and the names of those that failed."""
     results: list[dict[str, Any]] = []
     failed = []
@@ -80,7 +94,7 @@ def run(names: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
         began = time.monotonic()
         print(f"{name} ...", file=sys.stderr, flush=True)
         try:
-            results += checked(name, importlib.import_module(f"benchmarks.{name}").run())
+            results += checked(name, importlib.import_module(f"benchmarks.{name}").run(**taken(name, options)))
         except Exception:  # noqa: BLE001 - whatever one benchmark does, it is shown and the others still run
             traceback.print_exc()
             failed.append(name)
@@ -93,15 +107,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="./lab bench", description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--json", metavar="FILE")
+    for option, meaning in BENCH_OPTIONS.items():
+        parser.add_argument(f"--{option}", type=int, metavar="N", help=meaning)
     options = parser.parse_args()
     if unknown := sorted(set(options.names) - set(known())):
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(known()) or 'none'}")
+    names = options.names or by_default()
+    given = {option: value for option in BENCH_OPTIONS if (value := getattr(options, option)) is not None}
+    for option in given:
+        if not any(option in taken(name, given) for name in names):
+            parser.error(f"--{option} is no option of {', '.join(names)}")
     home = Path(tempfile.mkdtemp(prefix="labsite-bench-"))
     os.environ |= {"LAB_HOME": str(home), "DJANGO_SETTINGS_MODULE": "labsite.settings"}
     try:
         os.environ["LAB_DATABASE_URL"] = services.embedded_postgres(home)
         os.environ["LAB_REDIS_URL"] = services.embedded_redis(home)
-        results, failed = run(options.names or known())
+        results, failed = run(names, given)
     finally:
         services.stop_redis(home)
         services.stop_postgres(home)

@@ -85,6 +85,8 @@ class Watch:
         wrong: dict[Key, str] = {}
         for camera in cameras:
             state = states[camera.slug]
+            if state["unstored"]:
+                wrong[AlertKind.UNSTORED.value, camera.pk] = state["unstored"]
             if not state["online"]:
                 wrong[AlertKind.OFFLINE.value, camera.pk] = state["reason"]
             elif not state["live"]:

@@ -170,6 +170,7 @@ class AlertKind(models.TextChoices):
     OFFLINE = "offline", "offline"
     FROZEN = "frozen", "frozen"
     DARK = "dark", "dark"
+    UNSTORED = "unstored", "not stored"
     DISK = "disk", "disk low"
 
 

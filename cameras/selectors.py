@@ -99,6 +99,7 @@ def _state(payload: bytes | str | None) -> dict[str, Any]:
         "bytes_per_second": said.get("bytes_per_second"),
         "recording": said.get("recording"),
         "trouble": said.get("trouble") or "",
+        "unstored": str(said.get("unstored") or ""),
         "dark": bool(said.get("dark")),
         "clock_offset_ms": said.get("offset_ms"),
     }
@@ -107,6 +108,7 @@ def _state(payload: bytes | str | None) -> dict[str, Any]:
 def _offline(reason: str) -> dict[str, Any]:
     nothing = {
         "age_ms": None, "fps": None, "bytes_per_second": None, "recording": None, "trouble": "",
+        "unstored": "",
         "dark": False,
         "clock_offset_ms": None,
     }  # fmt: skip

@@ -40,7 +40,8 @@ class CameraSettings:
     spool: Path = Path("spool")
     memory_bytes: int = 64 * 1024 * 1024
     spool_bytes: int = 20 * 1024**3
-    spool_after: float = 2.0
+    # A killed agent loses so much, the keeper's period and one write to the disk: less than a second.
+    spool_after: float = 0.6
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -62,7 +63,7 @@ class Capture:
         self._state = StateFile(settings.spool / "state.json")
         self._last_captured_ns = 0
         self._previewed_ns = 0
-        self._rate_since = (time.monotonic(), 0)
+        self._rate_since: tuple[float, int] | None = None
         self._take_up()
         self._threads = [
             threading.Thread(target=self._capture, name=f"capture {settings.slug}", daemon=True),
@@ -104,10 +105,14 @@ class Capture:
             return self._next
 
     def continue_after(self, sequence: int) -> None:
-        """The server has seen this number; an agent that lost its own count must not use it again."""
+        """The server has seen this number; an agent that lost its own count must not use it again.
+
+        Such an agent does not know what it lost with the count, so that a number is left out: a gap, and told as one.
+        """
         with self._lock:
             if sequence >= self._next:
-                self._next = sequence + 1
+                self._next = sequence + 2
+                self.outbox.mark_gap()
 
     def record(self, recording: str) -> None:
         """Keep frames from the next one on."""
@@ -183,6 +188,8 @@ class Capture:
         self.captured += 1
         self.problem = ""
         now = time.monotonic()
+        # From the first picture on: opening a camera may take seconds.
+        self._rate_since = self._rate_since or (now, self.captured)
         since, count = self._rate_since
         if now - since >= 1.0:
             self.rate = (self.captured - count) / (now - since)
@@ -202,7 +209,8 @@ class Capture:
         state: dict[str, object] = {
             "sequence": sequence,
             "captured_ns": captured,
-            "fps": self.rate or self.settings.fps or 30.0,
+            # The highest that it may be: numbers that a killed agent used must not be used again.
+            "fps": max(self.rate, self.settings.fps or 0.0) or 30.0,
             "recording": self.outbox.recording,
             "recordings": self.outbox.recordings(),
             "clean": clean,

@@ -2,7 +2,8 @@
 
 ``open_source`` takes what stands in the configuration:
 
-- ``sim:`` or ``sim:PATH.npz?phase=S&loop=bounce|repeat|once&start=UNIX_S&seed=N``
+- ``sim:`` or ``sim:PATH.npz?phase=S&loop=bounce|repeat|once&start=UNIX_S&seed=N&drawn=N`` (``drawn``: so many pictures
+  drawn beforehand are shown in a loop, each with its own number, for when the cost of drawing must not count)
 - ``file:PATH?loop=1`` (or a path that exists)
 - ``usb:0`` (or a bare number)
 - ``rtsp://...``, ``http://...``
@@ -19,6 +20,7 @@ import cv2
 import numpy as np
 
 from cameras.agent.simulation import Camera, load_trajectory, wandering
+from cameras.agent.strip import draw_number
 
 
 class SourceError(Exception):
@@ -66,14 +68,20 @@ class SimulatedSource:
 
     simulated = True
 
-    def __init__(self, camera: Camera, fps: float) -> None:
+    def __init__(self, camera: Camera, fps: float, drawn: int = 0) -> None:
         self._camera = camera
+        start = time.time_ns()
+        self._drawn = [camera.picture(start + round(n / fps * 1e9), n) for n in range(drawn)]
         self._pace = Pace(fps)
 
     def read(self, number: int) -> tuple[np.ndarray, int]:
         self._pace.wait()
         captured = time.time_ns()
-        return self._camera.picture(captured, number), captured
+        if not self._drawn:
+            return self._camera.picture(captured, number), captured
+        picture = self._drawn[number % len(self._drawn)].copy()
+        draw_number(picture, number)
+        return picture, captured
 
     def close(self) -> None:
         """Nothing is held."""
@@ -169,10 +177,10 @@ def open_source(spec: str, *, fps: float | None, size: tuple[int, int] | None) -
 
 def _simulated(rest: str, fps: float, size: tuple[int, int]) -> SimulatedSource:
     path, _, query = rest.partition("?")
-    options = _options("sim:" + rest, query, {"phase", "loop", "start", "seed"})
+    options = _options("sim:" + rest, query, {"phase", "loop", "start", "seed", "drawn"})
     try:
         phase, start = float(options.get("phase", 0)), float(options.get("start", 0))
-        seed = int(options.get("seed", 0))
+        seed, drawn = int(options.get("seed", 0)), int(options.get("drawn", 0))
         loop = options.get("loop", "bounce")
         if loop not in {"bounce", "repeat", "once"}:
             raise ValueError(f"loop is {loop!r}; known are bounce, repeat and once")
@@ -182,7 +190,7 @@ def _simulated(rest: str, fps: float, size: tuple[int, int]) -> SimulatedSource:
             trajectory = wandering(seed, phase=phase, start=start)
     except (OSError, ValueError) as error:
         raise SourceError(f"sim:{rest}: {error}") from error
-    return SimulatedSource(Camera(trajectory, *size, seed=seed), fps)
+    return SimulatedSource(Camera(trajectory, *size, seed=seed), fps, drawn)
 
 
 def _options(spec: str, query: str, known: set[str]) -> dict[str, str]:

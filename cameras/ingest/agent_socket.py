@@ -46,6 +46,7 @@ LONGEST_REASON = 120
 LONGEST_TEXT = 1_000_000
 MOST_RANGES = 10_000
 RATE_PERIOD = 1.0
+LOOK_UP_PERIOD = 1.0
 # Mean brightness of a picture (0 to 255); the noise of a covered sensor stays below, a room lit by infrared is above.
 DARK_BELOW = 8.0
 
@@ -266,24 +267,24 @@ class AgentSocket:
 
     async def _look_up(self, recording: UUID) -> None:
         """The agent holds frames of a recording that is not open here: open it, take it up again, or disown it."""
-        order = None
-        for delay in (0.2, 0.5, 1, 2, 4, 8, 15):
-            if self._closed or recording in self.tracks:
-                return
+        while not self._closed and recording not in self.tracks:
             try:
                 order = await catalog.in_thread(catalog.order_of, str(recording), self.camera.id)
-                break
             except DatabaseError:
-                await asyncio.sleep(delay)
-        if self._closed or recording in self.tracks:
-            return
-        if order is None:
-            self._said.pop(str(recording), None)
-            self.tell({"type": "unknown", "recording": str(recording)})
-        elif order.state in {"recording", "stopping"}:
+                await asyncio.sleep(LOOK_UP_PERIOD)
+                continue
+            if self._closed or recording in self.tracks:
+                return
+            if order is None:
+                self._said.pop(str(recording), None)
+                self.tell({"type": "unknown", "recording": str(recording)})
+                return
+            if order.state not in {"recording", "stopping"}:
+                await self._late(order)
+                return
+            # It is opened by the next poll, unless that finds it finished a moment before this agent came.
             self._station.wake()
-        else:
-            await self._late(order)
+            await asyncio.sleep(LOOK_UP_PERIOD)
 
     async def _late(self, order: catalog.Order) -> None:
         """Frames of a recording that was finished without its camera: take it up again if any is new."""
@@ -336,7 +337,8 @@ class AgentSocket:
     def state(self) -> dict[str, Any]:
         """Return the camera's state as pages see it."""
         recording = next((track for track in self.tracks.values() if track.order == "recording"), None)
-        trouble = next((track.recorder.trouble for track in self.tracks.values() if track.recorder.trouble), "")
+        unstored = next((track.recorder.trouble for track in self.tracks.values() if track.recorder.trouble), "")
+        unstored = unstored or str(self.status.get("problem") or "")
         return {
             "online": True,
             "since": self.since,
@@ -346,7 +348,9 @@ class AgentSocket:
             "source_problem": str(self.status.get("source_problem") or ""),
             "simulated": self.simulated,
             "recording": {"id": str(recording.recording), "since": recording.started} if recording else None,
-            "trouble": trouble or str(self.status.get("problem") or "") or ("dark: no light" if self.dark else ""),
+            "trouble": unstored or ("dark: no light" if self.dark else ""),
+            # What is recorded is not on the disk now: the server's takes none, or the box has no room to keep more.
+            "unstored": unstored,
             "dark": self.dark,
             "held_frames": self.status.get("held_frames"),
             "offset_ms": self.clock.estimate()["offset_ms"],

@@ -39,6 +39,7 @@ class Track:
         self._send = send
         self._on_change = on_change
         self._awaited = SequenceSet()
+        self._announced = False
         self._highest = -1
         self._in_flight = 0
         self._resend = False
@@ -92,6 +93,7 @@ class Track:
             self.first = first if self.first is None else min(self.first, first)
         kind = message["type"]
         if kind == "pending":
+            self._announced = True
             for low, high in message.get("ranges", []):
                 self._awaited.add_range(low, high)
             if self.recorder.store is not None:
@@ -128,6 +130,8 @@ class Track:
         self.highest_seen = max(self.highest_seen, header.sequence)
         if header.after_gap:
             self.after_gaps += 1
+        # An agent that announces does so before it sends frames.
+        self._announced = True
         if self.recorder.add(header, picture):
             self._in_flight += 1
 
@@ -151,9 +155,16 @@ class Track:
         self._on_change()
 
     def stored_up_to(self) -> int:
-        """Return the number up to which everything that the agent has announced is on the disk (-1: nothing)."""
+        """Return the number up to which everything that the agent has announced is on the disk (-1: nothing).
+
+        Until it has announced what it holds, that is the first hole of what an earlier connection stored: the frames of
+        the hole may be lost, or may be the very ones that it is about to announce.
+        """
         if self._awaited:
             return min(self._highest, self._awaited.lowest - 1)
+        store = self.recorder.store
+        if not self._announced and store is not None and store.stored:
+            return min(self._highest, next(iter(store.stored))[1])
         return self._highest
 
     def _tell_stored(self) -> None:

@@ -29,6 +29,13 @@ The first start makes the environment .venv from requirements.lock, which takes 
 Everything the laboratory keeps is under LAB_HOME (--home, default .lab); docs/deploy.md tells of real use.
 """
 
+# Options of single benchmarks, which `python -m benchmarks` checks.
+BENCH_OPTIONS = {
+    "kills": "how many processes are killed (faults)",
+    "cut": "how long the network is cut, s (faults)",
+    "cameras": "the most cameras at once (many_cameras)",
+}
+
 
 def parser() -> argparse.ArgumentParser:
     """What can be said after `./lab`."""
@@ -72,6 +79,8 @@ def parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="run the benchmarks, each beside its peer")
     bench.add_argument("names", nargs="*", metavar="NAME", help="which benchmarks (default: all)")
     bench.add_argument("--json", metavar="FILE", help="also write the figures to FILE")
+    for option, meaning in BENCH_OPTIONS.items():
+        bench.add_argument(f"--{option}", type=int, metavar="N", help=meaning)
     commands.add_parser("agent", add_help=False, help="the camera agent of one behaviour box")
     commands.add_parser("manage", add_help=False, help="manage.py inside the environment")
     return top
@@ -136,7 +145,9 @@ def _module(options: argparse.Namespace, rest: list[str], began: float) -> list[
     if options.command == "test":
         return ["labsite.stack.testing", *(["--long"] if options.long else []), *rest]
     if options.command == "bench":
-        return ["benchmarks", *options.names, *(["--json", str(Path(options.json).absolute())] if options.json else [])]
+        given = [f"--{name}={value}" for name in BENCH_OPTIONS if (value := getattr(options, name)) is not None]
+        given += [f"--json={Path(options.json).absolute()}"] if options.json else []
+        return ["benchmarks", *options.names, *given]
     if options.command == "agent":
         return ["cameras.agent", *rest]
     return ["labsite.stack.manage", *rest]

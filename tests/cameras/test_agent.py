@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cameras.agent.capture import CameraSettings, Capture
 from cameras.agent.config import ConfigError, cameras_of, command_line, from_toml
 from cameras.agent.outbox import LIVE_LIMIT, Outbox
 from cameras.agent.simulation import Camera, load_trajectory, wandering
@@ -19,6 +20,7 @@ from cameras.agent.sources import EndOfSource, SourceError, open_source
 from cameras.agent.strip import draw_number, read_number
 from cameras.clock import ClockLine
 from cameras.wire import FrameHeader, decode
+from tests.waiting import until
 
 
 def outbox(folder: Path, **limits: int) -> Outbox:
@@ -142,6 +144,29 @@ def test_memory_and_disk_full_is_a_gap_that_is_told(tmp_path: Path) -> None:
     assert [(header.sequence, header.after_gap) for header in headers] == [(101, True), (102, False)]
     box.stop(recording, 102)
     assert drain(box)[1][-1]["lost"] == lost
+
+
+def test_a_killed_agent_uses_no_number_again_and_leaves_a_gap(tmp_path: Path) -> None:
+    given = CameraSettings("box", "ws://127.0.0.1:9/ws/cameras/box/ingest/", "t", "sim:", fps=30, size=(64, 48))
+    given.spool = tmp_path
+
+    def capture() -> Capture:
+        return Capture(given, outbox(tmp_path))
+
+    first = capture()
+    first.start()
+    until(lambda: (tmp_path / "state.json").exists() and first.captured > 5, 20, "pictures and the note of them")
+    # What a SIGKILL would leave, though the camera has not run long enough for its rate to be measured.
+    note = json.loads((tmp_path / "state.json").read_text())
+    first.stop()
+    assert note["fps"] >= 30
+    (tmp_path / "state.json").write_text(json.dumps(note))
+    assert capture().next_sequence > first.next_sequence
+    # The note is gone, too: the server knows the last number that came, and the next one is not called its neighbour.
+    (tmp_path / "state.json").unlink()
+    second = capture()
+    second.continue_after(100)
+    assert second.next_sequence == 102
 
 
 @settings(max_examples=30, deadline=None)

@@ -112,6 +112,18 @@ def test_frozen_and_dark_are_told_apart(catalog: Catalog, say: Any) -> None:
     assert sorted(alerts()) == [("dark", "box-1-1", True), ("frozen", "box-1-0", True)]
 
 
+def test_a_recording_that_is_not_stored_is_an_alert_beside_the_live_picture(catalog: Catalog, say: Any) -> None:
+    watch, said = Watch(), "the disk does not take the recording: No space left on device"
+    for second in range(30):
+        say(0, unstored=said if second < 15 else "")
+        say(1)
+        watch(float(second))
+        if second == 14:
+            assert alerts() == [("unstored", "box-1-0", True)]
+            assert CameraAlert.objects.get().message == said
+    assert alerts() == [("unstored", "box-1-0", False)]
+
+
 def test_nothing_is_concluded_while_redis_is_silent_and_of_cameras_never_seen(
     catalog: Catalog, say: Any, settings: Any
 ) -> None:

@@ -171,6 +171,31 @@ def test_a_camera_that_is_offline_when_stopped_adds_its_frames_later(laboratory:
     assert (f"{recording.folder}/frames.labt", 2) in after
 
 
+def test_a_hole_is_not_called_stored_before_the_agent_has_said_what_it_holds(laboratory: Laboratory) -> None:
+    """Over a slow link the order to record is there before the agent's list of what it still holds."""
+    catalog = make_catalog(1)
+    slug, token = catalog.cameras[0].slug, catalog.tokens[0]
+    agent = laboratory.connect_agent(slug, token)
+    recording = services.start_recording(session=catalog.session, by=catalog.experimenter)[0]
+    next_json(agent, "record")
+    _say(agent, type="pending", recording=str(recording.pk), first=1, ranges=[[11, 19]])
+    for sequence in (*range(1, 11), *range(20, 26)):
+        agent.send(frame(sequence))
+    _stored(agent, recording, 10)
+    wait_for(lambda: len(laboratory.table(recording.folder)) == 16, "frames behind the hole")
+    agent.close()
+    wait_for(lambda: not laboratory.state(slug).get("online"), "state offline")
+
+    agent = laboratory.connect_agent(slug, token)
+    assert next_json(agent, "record")["stored"] == 10
+    _say(agent, type="pending", recording=str(recording.pk), first=1, ranges=[[11, 25]])
+    for sequence in range(11, 26):
+        agent.send(frame(sequence))
+    _stored(agent, recording, 25)
+    assert laboratory.table(recording.folder).gaps() == []
+    services.stop_recording(session=catalog.session, by=catalog.experimenter)
+
+
 def test_orders_that_cannot_be_carried_out(laboratory: Laboratory, settings: Any) -> None:
     catalog: Catalog = make_catalog(1)
     with pytest.raises(Conflict, match="Nothing is being recorded"):

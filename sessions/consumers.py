@@ -25,7 +25,7 @@ import time
 from typing import Any
 
 from channels.db import database_sync_to_async
-from channels.generic.websocket import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
 from django.contrib.auth import get_user_model
 from django.db import Error as DatabaseError
 from django.db.models import Q
@@ -49,54 +49,101 @@ LONGEST_TEXT = 4_000_000
 RECHECK_PERIOD = 3.0
 
 
-class SessionConsumer(AsyncJsonWebsocketConsumer):
+class RecheckedConsumer(AsyncWebsocketConsumer):
+    """A websocket of one session, which ends when its user loses the right that it was opened with."""
+
+    checking: asyncio.Task[None] | None = None
+
+    async def let_in(self) -> bool:
+        """Accept who may be here, and look again and again; others are told why and closed."""
+        await self.accept()
+        if refusal := await self._refusal():
+            await self.close(*refusal)
+            return False
+        self.checking = asyncio.ensure_future(self._recheck())
+        return True
+
+    async def say(self, message: dict[str, Any]) -> None:
+        """Send a message as JSON."""
+        await self.send(json.dumps(message))
+
+    async def disconnect(self, code: int) -> None:  # noqa: ARG002 - the framework's signature
+        """Look no more."""
+        if self.checking is not None:
+            self.checking.cancel()
+
+    @property
+    def pk(self) -> Any:
+        """The session's id."""
+        return self.scope["url_route"]["kwargs"]["pk"]
+
+    async def _recheck(self) -> None:
+        while True:
+            await asyncio.sleep(RECHECK_PERIOD)
+            with contextlib.suppress(DatabaseError):
+                if refusal := await self._refusal():
+                    await self.close(*refusal)
+                    return
+
+    async def _refusal(self) -> tuple[int, str] | None:
+        return await database_sync_to_async(self.look)()
+
+    def user(self) -> Any:
+        """Return the user as the database has it now, or ``None`` when nobody is logged in."""
+        user = self.scope.get("user")
+        return None if user is None else get_user_model().objects.filter(pk=user.pk, is_active=True).first()
+
+    def look(self) -> tuple[int, str] | None:
+        """Return close code and reason when this user may not (any more) see this session."""
+        user, token = self.user(), self.scope.get("token")
+        login = (NOT_LOGGED_IN, "Log in, or send a token that is valid.")
+        if user is None:
+            return login
+        if token is not None:
+            alive = Q(expires__isnull=True) | Q(expires__gt=timezone.now())
+            if not ApiToken.objects.filter(alive, pk=token.pk, revoked__isnull=True).exists():
+                return login
+        if not selectors.sessions(user).filter(pk=self.pk).exists():
+            return NOT_HERE, "There is no such session here."
+        return None
+
+
+class SessionConsumer(RecheckedConsumer):
     """Sends news of one session to whoever may see it; what the page sends is not listened to."""
 
     group = ""
 
     async def connect(self) -> None:
-        """Let in who may see the session; others are told why and closed."""
-        user = self.scope.get("user")
-        pk = self.scope["url_route"]["kwargs"]["pk"]
-        await self.accept()
-        if user is None or not user.is_authenticated:
-            await self.close(NOT_LOGGED_IN, "Log in first.")
+        """Let in who may see the session."""
+        if not await self.let_in():
             return
-        if not await database_sync_to_async(lambda: selectors.sessions(user).filter(pk=pk).exists())():
-            await self.close(NOT_HERE, "There is no such session here.")
-            return
-        group = group_of(pk)
+        group = group_of(self.pk)
         await self.channel_layer.group_add(group, self.channel_name)
         self.group = group
         # From here on nothing is missed: the page now reads the rows once more.
-        await self.send_json({"type": "ready"})
+        await self.say({"type": "ready"})
 
-    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Ignore what comes in."""
 
-    async def disconnect(self, code: int) -> None:  # noqa: ARG002 - the framework's signature
+    async def disconnect(self, code: int) -> None:
         """Leave the session's group."""
+        await super().disconnect(code)
         if self.group:
             await self.channel_layer.group_discard(self.group, self.channel_name)
 
     async def session_news(self, event: dict[str, Any]) -> None:
         """Pass on a message of the group."""
-        await self.send_json(event["message"])
+        await self.say(event["message"])
 
 
-class EventsConsumer(AsyncWebsocketConsumer):
+class EventsConsumer(RecheckedConsumer):
     """Takes events of one session from its controller; each delivery is one transaction."""
 
-    checking: asyncio.Task[None] | None = None
-
     async def connect(self) -> None:
-        """Let in who may change the session; others are told why and closed."""
-        await self.accept()
-        if refusal := await self._refusal():
-            await self.close(*refusal)
-            return
-        self.checking = asyncio.ensure_future(self._recheck())
-        await self._say({"type": "ready", "server_ns": time.time_ns()})
+        """Let in who may change the session."""
+        if await self.let_in():
+            await self.say({"type": "ready", "server_ns": time.time_ns()})
 
     async def receive(self, text_data: str | None = None, **_: Any) -> None:
         """Take one message; bytes are none."""
@@ -109,27 +156,22 @@ class EventsConsumer(AsyncWebsocketConsumer):
             message = None
         kind = message.get("type") if isinstance(message, dict) else None
         if kind == "time":
-            await self._say({**message, "server_ns": time.time_ns()})
+            await self.say({**message, "server_ns": time.time_ns()})
         elif kind == "events":
             await self._take(message)
         else:
             await self.close(NOT_UNDERSTOOD, "A message is a JSON object of type events or time.")
-
-    async def disconnect(self, code: int) -> None:  # noqa: ARG002 - the framework's signature
-        """Look no more."""
-        if self.checking is not None:
-            self.checking.cancel()
 
     async def _take(self, message: dict[str, Any]) -> None:
         try:
             added, already = await database_sync_to_async(self._write)(message.get("events"))
         except (LabError, ValidationError) as error:
             reply = rest_exception_handler(error, {})
-            await self._say({"type": "refused", "id": message.get("id"), "status": reply.status_code, **reply.data})
+            await self.say({"type": "refused", "id": message.get("id"), "status": reply.status_code, **reply.data})
         except DatabaseError:
             await self.close(TRY_AGAIN, "The database does not answer; send the events again.")
         else:
-            await self._say({"type": "added", "id": message.get("id"), "added": added, "already": already})
+            await self.say({"type": "added", "id": message.get("id"), "added": added, "already": already})
 
     def _write(self, events: Any) -> tuple[int, int]:
         # Here and not above: the serializers import the whole of REST.
@@ -137,44 +179,18 @@ class EventsConsumer(AsyncWebsocketConsumer):
 
         body = EventOfSession(data=events, many=True)
         body.is_valid(raise_exception=True)
-        session = selectors.sessions(self.scope["user"]).get(pk=self._pk)
+        session = selectors.sessions(self.scope["user"]).get(pk=self.pk)
         return services.add_events(by=self.scope["user"], session=session, events=body.validated_data)
 
-    @property
-    def _pk(self) -> Any:
-        return self.scope["url_route"]["kwargs"]["pk"]
-
-    async def _say(self, message: dict[str, Any]) -> None:
-        await self.send(json.dumps(message))
-
-    async def _recheck(self) -> None:
-        while True:
-            await asyncio.sleep(RECHECK_PERIOD)
-            with contextlib.suppress(DatabaseError):
-                if refusal := await self._refusal():
-                    await self.close(*refusal)
-                    return
-
-    async def _refusal(self) -> tuple[int, str] | None:
-        return await database_sync_to_async(self._look)()
-
-    def _look(self) -> tuple[int, str] | None:
+    def look(self) -> tuple[int, str] | None:
         """Return close code and reason when this user may not (any more) report events of this session."""
-        user, token = self.scope.get("user"), self.scope.get("token")
-        login = (NOT_LOGGED_IN, "Log in, or send a token that is valid.")
-        if user is None or not user.is_authenticated:
-            return login
-        user = get_user_model().objects.filter(pk=user.pk, is_active=True).first()
-        if user is None:
-            return login
-        if token is not None:
-            alive = Q(expires__isnull=True) | Q(expires__gt=timezone.now())
-            token = ApiToken.objects.filter(alive, pk=token.pk, revoked__isnull=True).first()
-            if token is None:
-                return login
-            if token.scope == TokenScope.READ:
-                return ONLY_LOOK, "This token may only read."
-        session = selectors.sessions(user).filter(pk=self._pk).first()
-        if session is None:
-            return NOT_HERE, "There is no such session here."
-        return None if can(user, "change", session) else (ONLY_LOOK, "You may see this session but not add to it.")
+        if refusal := super().look():
+            return refusal
+        token = self.scope.get("token")
+        if token is not None and token.scope == TokenScope.READ:
+            return ONLY_LOOK, "This token may only read."
+        user = self.user()
+        session = selectors.sessions(user).filter(pk=self.pk).first()
+        if session is not None and not can(user, "change", session):
+            return ONLY_LOOK, "You may see this session but not add to it."
+        return None

@@ -10,7 +10,8 @@ from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 
 from labsite.asgi import application
-from sessions import services
+from sessions import consumers, services
+from sessions.models import Membership
 from sessions.tokens import create_token
 from tests.catalog.conftest import NOON
 
@@ -61,4 +62,16 @@ async def test_others_are_closed_with_a_reason(lab, role, code):
     assert (closed["type"], closed["code"]) == ("websocket.close", code)
     assert closed["reason"]
     await socket.send_input({"type": "websocket.disconnect", "code": code})
+    await socket.wait()
+
+
+async def test_who_may_see_the_session_no_longer_hears_no_more(lab, monkeypatch):
+    monkeypatch.setattr(consumers, "RECHECK_PERIOD", 0.2)
+    socket = Listener(lab.session, await key_of(lab.viewer))
+    await socket.open()
+    assert await socket.hear() == {"type": "ready"}
+    await Membership.objects.filter(user=lab.viewer).adelete()
+    closed = await socket.receive_output(5)
+    assert (closed["type"], closed["code"]) == ("websocket.close", 4404)
+    await socket.send_input({"type": "websocket.disconnect", "code": 4404})
     await socket.wait()

@@ -2,6 +2,7 @@
 
 The piece is a ZIP without compression (pictures are compressed already), written while it is sent. Unpacked it is a
 recording's folder like any other: ``frametable.read`` reads it. Every picture has the bytes it was stored with.
+A piece of H.264 begins with the key frame that its first picture is decoded from.
 """
 
 from __future__ import annotations
@@ -31,6 +32,12 @@ def select(records: np.ndarray, start: float, stop: float) -> np.ndarray:
     return records[(seconds >= start) & (seconds <= stop)]
 
 
+def with_key_frames(records: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Return ``chosen``, which is a piece of ``records``, with those before it that its first picture needs."""
+    first = int(np.searchsorted(records["sequence"], chosen["sequence"][0]))
+    return np.concatenate([records[frametable.group_start(records, first) : first], chosen])
+
+
 def cut(folder: Path, recording: UUID, records: np.ndarray, *, name: str, about: dict[str, Any]) -> Iterator[bytes]:
     """Yield the ZIP of the records of a recording's folder; below ``name`` are segments, tables and ``cut.json``."""
     sink = _Sink()
@@ -39,7 +46,7 @@ def cut(folder: Path, recording: UUID, records: np.ndarray, *, name: str, about:
         placed = records[np.lexsort((records["offset"], records["segment"]))]
         for segment in np.unique(placed["segment"]).tolist():
             mine = placed[placed["segment"] == segment]
-            segment_name = frametable.segment_name(segment)
+            segment_name = frametable.segment_of(mine[0])
             with out.open(f"{name}/{segment_name}", "w", force_zip64=True) as target:
                 for chunk in _bytes_of(folder / segment_name, mine):
                     target.write(chunk)

@@ -84,6 +84,7 @@ def cut_response(recording: CameraRecording, start: str | None, stop: str | None
         length = (int(records["captured_ns"].max()) - int(records["captured_ns"][0])) / 1e9
         sentence = f"There is no frame from {first:g} s to {last:g} s; the recording has 0 to {length:.3f} s."
         raise Invalid(sentence, {"to" if first > last else "from": [sentence]})
+    wanted, chosen = chosen, cutting.with_key_frames(records, chosen)
     about = {
         "camera": recording.camera.slug,
         "camera_recording": str(recording.pk),
@@ -92,7 +93,8 @@ def cut_response(recording: CameraRecording, start: str | None, stop: str | None
         "from_seconds": first,
         "to_seconds": None if math.isinf(last) else last,
         "frames": len(chosen),
-        "first_sequence": int(chosen["sequence"][0]),
+        "frames_only_to_decode": len(chosen) - len(wanted),
+        "first_sequence": int(wanted["sequence"][0]),
         "last_sequence": int(chosen["sequence"][-1]),
     }
     name = f"{_stem(recording)}-cut-{about['first_sequence']}-{about['last_sequence']}"

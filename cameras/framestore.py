@@ -17,7 +17,7 @@ from uuid import UUID
 
 from cameras import frametable
 from cameras.sequences import SequenceSet
-from cameras.wire import FrameHeader
+from cameras.wire import CODEC_H264, FrameHeader
 
 TABLE = "frames.labt"
 # Linux takes at most 1024 buffers in one writev.
@@ -52,6 +52,7 @@ class FrameStore:
         self.last_captured_ns = 0
         self._data = -1
         self._segment = 0
+        self._codec = 0
         self._segment_size = 0
         self._segment_opened = 0.0
         folder.mkdir(parents=True, exist_ok=True)
@@ -72,7 +73,7 @@ class FrameStore:
             os.write(self._table, frametable.file_header(self.recording))
             os.fsync(self._table)
             _sync_folder(self.folder)
-            self._segment = max(self._segments(), default=0)
+            self._segment = max(frametable.segments(self.folder), default=0)
             return frametable.HEADER_SIZE
         table = frametable.read(self.folder, TABLE)
         if table.recording != self.recording:
@@ -86,19 +87,15 @@ class FrameStore:
         for segment in set(table.records["segment"].tolist()):
             mine = table.records[table.records["segment"] == segment]
             ends[segment] = int((mine["offset"] + mine["length"]).max())
-        for segment in self._segments():
-            segment_path = self.folder / frametable.segment_name(segment)
+        for segment, segment_path in frametable.segments(self.folder).items():
             if segment >= max(ends, default=0) and segment_path.stat().st_size > ends.get(segment, 0):
                 os.truncate(segment_path, ends.get(segment, 0))
         self.bytes = int(table.records["length"].sum())
         if len(table):
             self.first_captured_ns = int(table.records["captured_ns"].min())
             self.last_captured_ns = int(table.records["captured_ns"].max())
-        self._segment = max(self._segments(), default=0)
+        self._segment = max(frametable.segments(self.folder), default=0)
         return table.good_bytes
-
-    def _segments(self) -> list[int]:
-        return [int(path.stem.rpartition("-")[2]) for path in self.folder.glob("segment-*.mjpeg")]
 
     def write(self, frames: list[Frame]) -> list[int]:
         """Append frames and sync them; returns the sequence numbers that are now on the disk.
@@ -115,10 +112,13 @@ class FrameStore:
                 numbers.add(number)
         start = 0
         while start < len(fresh):
-            self._roll()
+            codec = fresh[start].header.codec
+            self._roll(fresh[start].header)
             room = max(1, self.segment_bytes - self._segment_size)
             taken, end = 0, start
-            while end < len(fresh) and end - start < _BUFFERS and (end == start or taken < room):
+            while end < len(fresh) and end - start < _BUFFERS and fresh[end].header.codec == codec:
+                if end > start and taken >= room and _may_begin(fresh[end].header):
+                    break
                 taken += len(fresh[end].picture)
                 end += 1
             self._append(fresh[start:end])
@@ -157,18 +157,30 @@ class FrameStore:
             self.stored.add(frame.header.sequence)
             self.last_captured_ns = max(self.last_captured_ns, frame.header.captured_ns)
 
-    def _roll(self) -> None:
-        """Open the segment that the next frames go to: the current one, or a new one when it is full or old."""
+    def _roll(self, header: FrameHeader) -> None:
+        """Open the segment that the next frames go to: the current one, or a new one when it is full or old.
+
+        A segment has pictures of one codec, and of H.264 it begins with a key frame.
+        """
         now = time.monotonic()
         if self._data >= 0:
-            if self._segment_size < self.segment_bytes and now - self._segment_opened < self.segment_seconds:
+            full = self._segment_size >= self.segment_bytes or now - self._segment_opened >= self.segment_seconds
+            # Frames that never bring a key frame are no reason for a file without end.
+            over = self._segment_size >= 2 * self.segment_bytes
+            if header.codec == self._codec and not over and not (full and _may_begin(header)):
                 return
             os.close(self._data)
             self._data = -1
             self._segment += 1
         elif self._segment == 0:
             self._segment = 1
-        path = self.folder / frametable.segment_name(self._segment)
+        else:
+            # The last one of an earlier run: gone on with where it is of the same codec.
+            earlier = frametable.segments(self.folder).get(self._segment)
+            if earlier is not None and earlier.name != frametable.segment_name(self._segment, header.codec):
+                self._segment += 1
+        self._codec = header.codec
+        path = self.folder / frametable.segment_name(self._segment, header.codec)
         self._data = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._segment_size = os.fstat(self._data).st_size
         self._segment_opened = now
@@ -180,6 +192,11 @@ class FrameStore:
             if handle >= 0:
                 os.close(handle)
         self._data = self._table = -1
+
+
+def _may_begin(header: FrameHeader) -> bool:
+    """Return whether a segment may begin with this picture: it needs none before it."""
+    return header.codec != CODEC_H264 or header.is_key
 
 
 def _write_all(handle: int, buffers: list[memoryview | bytes]) -> None:

@@ -22,7 +22,10 @@ from uuid import UUID
 
 import numpy as np
 
+from cameras.wire import CODEC_H264, CODEC_JPEG, FLAG_KEY
+
 MAGIC = b"LABT"
+_ENDINGS = {CODEC_JPEG: "mjpeg", CODEC_H264: "h264"}
 VERSION = 1
 _HEADER = struct.Struct("<4sHHQ16s28xI")
 _RECORD = struct.Struct("<QQQQIIIHHBB10x")
@@ -143,9 +146,22 @@ def parse(data: bytes, *, where: str = "table") -> FrameTable:
     return FrameTable(UUID(bytes=recording), created, records, good_bytes, len(data) - good_bytes, 0)
 
 
-def segment_name(segment: int) -> str:
-    """Return the file name of a segment (numbered from 1)."""
-    return f"segment-{segment:04d}.mjpeg"
+def segment_name(segment: int, codec: int = CODEC_JPEG) -> str:
+    """Return the file name of a segment (numbered from 1); all its pictures are of one codec."""
+    if codec not in _ENDINGS:
+        raise TableError(f"segment {segment} is of codec {codec}; this reader knows {', '.join(map(str, _ENDINGS))}")
+    return f"segment-{segment:04d}.{_ENDINGS[codec]}"
+
+
+def segment_of(record: np.void) -> str:
+    """Return the name of the file that holds a record's picture."""
+    return segment_name(int(record["segment"]), int(record["codec"]))
+
+
+def segments(folder: Path) -> dict[int, Path]:
+    """Return the segments that a folder holds, by number."""
+    found = (path for path in folder.glob("segment-*.*") if path.suffix[1:] in _ENDINGS.values())
+    return {int(path.stem.rpartition("-")[2]): path for path in sorted(found)}
 
 
 def read(folder: Path, name: str = "frames.labt") -> FrameTable:
@@ -153,11 +169,11 @@ def read(folder: Path, name: str = "frames.labt") -> FrameTable:
     table = parse((folder / name).read_bytes(), where=str(folder / name))
     present = np.ones(len(table), bool)
     for segment in np.unique(table.records["segment"]):
+        mine = table.records["segment"] == segment
         try:
-            size = (folder / segment_name(int(segment))).stat().st_size
+            size = (folder / segment_of(table.records[mine][0])).stat().st_size
         except FileNotFoundError:
             size = 0
-        mine = table.records["segment"] == segment
         ends = table.records["offset"] + table.records["length"]
         present &= ~mine | (ends <= size)
         # A file system may leave zeros where a crash took the last bytes; what is before the last sound picture is
@@ -181,14 +197,27 @@ def read(folder: Path, name: str = "frames.labt") -> FrameTable:
 
 def read_picture(folder: Path, record: np.void) -> bytes:
     """Return the encoded picture of one record; TableError when its bytes are not those that were written."""
-    with (folder / segment_name(int(record["segment"]))).open("rb") as segment:
+    with (folder / segment_of(record)).open("rb") as segment:
         data = os.pread(segment.fileno(), int(record["length"]), int(record["offset"]))
     if len(data) != record["length"] or zlib.crc32(data) != record["picture_crc32"]:
         raise TableError(
-            f"{folder / segment_name(int(record['segment']))}: the picture {int(record['sequence'])} at byte "
+            f"{folder / segment_of(record)}: the picture {int(record['sequence'])} at byte "
             f"{int(record['offset'])} is not the one that was recorded"
         )
     return data
+
+
+def group_start(records: np.ndarray, index: int) -> int:
+    """Return the index that decoding must begin at to see the picture at ``index``.
+
+    It is ``index`` itself for a picture of its own (JPEG, a key frame), and for one whose predecessors are lost.
+    """
+    first = index
+    while records["codec"][first] == CODEC_H264 and not records["flags"][first] & FLAG_KEY:
+        if first == 0 or records["sequence"][first - 1] + 1 != records["sequence"][first]:
+            return index
+        first -= 1
+    return first
 
 
 def _is_sound(folder: Path, record: np.void) -> bool:
@@ -210,7 +239,7 @@ def write_csv(records: np.ndarray, out: TextIO, *, header: bool = True) -> None:
                 int(record["sequence"]),
                 int(record["captured_ns"]),
                 int(record["received_ns"]),
-                segment_name(int(record["segment"])),
+                segment_of(record),
                 int(record["offset"]),
                 int(record["length"]),
                 int(record["width"]),

@@ -13,6 +13,13 @@ from django.db.models.functions import Now
 from sessions.models import Project, Recording, Rig, Session, audited
 
 
+class CameraCodec(models.TextChoices):
+    """How a camera's agent encodes its pictures; the names are those of the frame message."""
+
+    JPEG = "jpeg", "JPEG: every picture by itself"
+    H264 = "h264", "H.264: less disk and network"
+
+
 @audited
 class Camera(models.Model):
     """A camera of a rig. Its agent proves itself with a token of which only the hash is stored."""
@@ -24,12 +31,20 @@ class Camera(models.Model):
     token_digest = models.CharField(max_length=64, editable=False)
     enabled = models.BooleanField(default=True)
     simulated = models.BooleanField(default=False)
+    codec = models.CharField(
+        max_length=4,
+        choices=CameraCodec.choices,
+        default=CameraCodec.JPEG,
+        db_default=CameraCodec.JPEG,
+        help_text="How its agent encodes; a recording that runs keeps the codec that it began with.",
+    )
     created = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         ordering: ClassVar = ["rig__name", "name"]
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(token_digest__regex=r"^[0-9a-f]{64}$"), name="camera_token_is_sha256"),  # noqa: S106
+            models.CheckConstraint(condition=Q(codec__in=CameraCodec.values), name="camera_codec_known"),
         ]
 
     def __str__(self) -> str:

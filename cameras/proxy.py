@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from cameras import frametable
+from cameras.pictures import decoded
 
 # Half a second between key frames: scrubbing lands near the asked picture at once.
 KEY_FRAME_SECONDS = 0.5
@@ -36,7 +37,7 @@ def make_proxy(folder: Path, video: Path, poster: Path, *, alive: Callable[[], N
     except (OSError, frametable.TableError) as error:
         raise ProxyError(f"The frame table cannot be read: {error}") from error
     new = video.with_name(f".{video.name}.{os.getpid()}.{id(records):x}")
-    first = next((picture for record in records if (picture := _picture(folder, record)) is not None), None)
+    first = next((picture for picture in decoded(folder, records) if picture is not None), None)
     if first is None:
         raise ProxyError("None of the recorded pictures can be decoded.")
     height, width = first.shape[0] // 2 * 2, first.shape[1] // 2 * 2
@@ -50,10 +51,10 @@ def make_proxy(folder: Path, video: Path, poster: Path, *, alive: Callable[[], N
             stream.codec_context.thread_count = 1
             last_time, key_due = -1, 0
             start = int(records["captured_ns"][0])
-            for index, record in enumerate(records):
-                picture = _picture(folder, record)
-                if picture is None:
+            for index, (record, shown) in enumerate(zip(records, decoded(folder, records), strict=True)):
+                if shown is None:
                     continue
+                picture = shown
                 if picture.shape[:2] != (height, width):
                     picture = (
                         cv2.resize(picture, (width, height))
@@ -89,12 +90,3 @@ def make_proxy(folder: Path, video: Path, poster: Path, *, alive: Callable[[], N
     new_poster.write_bytes(data.tobytes())
     new_poster.replace(poster)
     return count
-
-
-def _picture(folder: Path, record: np.void) -> np.ndarray | None:
-    """Return a recorded picture (height x width x 3, BGR), or ``None`` when it is damaged."""
-    try:
-        data = frametable.read_picture(folder, record)
-    except (OSError, frametable.TableError):
-        return None
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)

@@ -231,3 +231,5 @@ def state_channel(slug: str) -> bytes:
 WAKE_CHANNEL = b"cameras:wake"
 # Which ingest process has which cameras, and since when: an agent that came back elsewhere is let go here.
 CLAIM_CHANNEL = b"cameras:claims"
+# The slug of a camera that somebody begins to watch, who needs a key frame.
+KEY_CHANNEL = b"cameras:key"

@@ -122,6 +122,7 @@ def _told_by_content(path: Path) -> str | None:
         ("matclust-mat", start.startswith(b"MATLAB 5.0 MAT-file")),
         ("trodes-position", start.startswith(b"<Start settings>") and b"xloc" in start),
         ("mjpeg-segments", suffix == ".mjpeg" and start.startswith(b"\xff\xd8\xff")),
+        ("mjpeg-segments", suffix == ".h264" and start.startswith((b"\0\0\1", b"\0\0\0\1"))),
         ("mjpeg-segments", start.startswith(b"LABT")),
         ("video", headers.is_video(start)),
     ):

@@ -299,8 +299,8 @@ def video(path: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:  # noqa:
 
 
 def mjpeg_segment(path: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
-    """A segment starts with a JPEG picture, a frame table with its mark; the recorder knows the rest."""
+    """A segment starts with a picture (JPEG, H.264), a frame table with its mark; the recorder knows the rest."""
     start = first_bytes(path, 4)
-    if not start.startswith((b"\xff\xd8\xff", b"LABT")):
+    if not start.startswith((b"\xff\xd8\xff", b"\0\0\1", b"\0\0\0\1", b"LABT")):
         raise HeaderError(f"it starts with {start!r}, neither a picture nor a frame table")
     return {}

@@ -167,6 +167,7 @@ def _spread(pictures: Iterator[Frame | None], n: int) -> list[Frame]:
 
 def _segments(recording: InputRecording) -> Video:
     from cameras import frametable
+    from cameras.pictures import decoded, picture_at
 
     tables = [file for file in recording.files if file.role == "frames"]
     if len(tables) != 1:
@@ -179,19 +180,20 @@ def _segments(recording: InputRecording) -> Video:
     records = table.in_order()
     if not len(records):
         raise PipelineError(f"The frame table {path.name} names no frame whose picture is on the disk.")
-    if np.any(records["codec"] != 1):
-        raise PipelineError("The camera recorded H.264; its playable proxy can be tracked, its raw segments cannot.")
     captured = records["captured_ns"].astype(np.int64)
     origin = _epoch_ns(recording.start) if recording.start else int(captured[0])
     times = (captured - origin) / 1e9 + sources.time_offset(recording)
 
     def frames() -> Iterator[tuple[float, Frame | None]]:
-        for time, record in zip(times, records, strict=True):
-            yield float(time), _picture(path, record)
+        with _segments_of(path):
+            for time, picture in zip(times, decoded(path.parent, records, colour=False), strict=True):
+                yield float(time), picture
 
     def sample(n: int) -> list[Frame]:
         chosen = np.unique(np.linspace(0, len(records) - 1, n).round().astype(int))
-        return [grey for grey in (_picture(path, records[k]) for k in chosen) if grey is not None]
+        with _segments_of(path):
+            pictures = [picture_at(path.parent, records, int(k), colour=False) for k in chosen]
+        return [grey for grey in pictures if grey is not None]
 
     duration = float(times[-1] - times[0])
     width, height = int(records["width"][0]), int(records["height"][0])
@@ -199,19 +201,12 @@ def _segments(recording: InputRecording) -> Video:
     return Video(width, height, len(records), duration, frames, sample, table.lost(), notes)
 
 
-def _picture(path: Path, record: np.void) -> Frame | None:
-    import cv2
-
-    from cameras import frametable
-
+@contextmanager
+def _segments_of(path: Path) -> Iterator[None]:
     try:
-        data = frametable.read_picture(path.parent, record)
-    except frametable.TableError:
-        return None
-    except OSError:
+        yield
+    except FileNotFoundError:
         raise PipelineError(f"A segment of the camera recording beside {path.name} is not on the disk.") from None
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    return None if picture is None else np.asarray(picture, np.uint8)
 
 
 def _epoch_ns(start: str) -> int:

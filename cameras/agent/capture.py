@@ -12,10 +12,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from cameras.agent.encoding import Encoded, EncoderMissing, H264Encoder, jpeg
 from cameras.agent.outbox import Outbox
 from cameras.agent.sources import EndOfSource, Source, SourceError, SourceLost, open_source
 from cameras.agent.spool import StateFile
-from cameras.wire import CODEC_JPEG, FLAG_KEY, FLAG_PREVIEW, FrameHeader
+from cameras.wire import CODEC_H264, CODEC_JPEG, CODECS, FLAG_KEY, FLAG_PREVIEW, FrameHeader
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,10 @@ SAVE_PERIOD = 0.5
 
 @dataclass
 class CameraSettings:
-    """One camera of an agent: sizes in pixels, rates in pictures a second."""
+    """One camera of an agent: sizes in pixels, rates in pictures a second.
+
+    ``codec`` (``jpeg`` or ``h264``) is that of the main pictures; ``None``: what the server says.
+    """
 
     slug: str
     url: str
@@ -34,6 +38,7 @@ class CameraSettings:
     source: str
     fps: float | None = None
     size: tuple[int, int] | None = None
+    codec: str | None = None
     quality: int = 80
     preview_width: int = 320
     preview_quality: int = 70
@@ -58,6 +63,10 @@ class Capture:
         self.brightness: float | None = None
         self.ended = threading.Event()
         self.failure: SourceError | None = None
+        self.codec_problem = ""
+        self._codec = self._next_codec = CODEC_JPEG
+        self._encoder: H264Encoder | None = None
+        self._key_wanted = self._start_wanted = False
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._state = StateFile(settings.spool / "state.json")
@@ -65,6 +74,8 @@ class Capture:
         self._previewed_ns = 0
         self._rate_since: tuple[float, int] | None = None
         self._take_up()
+        if settings.codec is not None:
+            self.use_codec(settings.codec)
         self._threads = [
             threading.Thread(target=self._capture, name=f"capture {settings.slug}", daemon=True),
             threading.Thread(target=self._keep, name=f"keep {settings.slug}", daemon=True),
@@ -114,15 +125,50 @@ class Capture:
                 self._next = sequence + 2
                 self.outbox.mark_gap()
 
-    def record(self, recording: str) -> None:
-        """Keep frames from the next one on."""
+    def use_codec(self, name: str) -> None:
+        """Encode the main pictures so from now on; a recording that runs goes on with the codec that it has.
+
+        Of a box that cannot, ``codec_problem`` says why, and it sends JPEG.
+        """
+        numbers = {name: number for number, name in CODECS.items()}
+        encoder = self._encoder
+        self.codec_problem = ""
+        if numbers.get(name) == CODEC_H264 and encoder is None:
+            try:
+                encoder = H264Encoder(self.settings.quality)
+            except EncoderMissing as error:
+                self.codec_problem = str(error)
+        elif name not in numbers:
+            self.codec_problem = f"the codec {name[:20]!r} is asked for, which this agent does not know"
         with self._lock:
+            self._encoder = encoder
+            self._next_codec = CODEC_JPEG if self.codec_problem else numbers[name]
+            if self.outbox.recording is None:
+                self._codec = self._next_codec
+
+    @property
+    def codec(self) -> str:
+        """The codec of the main pictures now."""
+        return CODECS[self._codec]
+
+    def want_key(self) -> None:
+        """Somebody cannot go on without a key frame: the next picture becomes one, or the next but a few."""
+        self._key_wanted = True
+
+    def record(self, recording: str) -> None:
+        """Keep frames from the next one on, which is a key frame."""
+        with self._lock:
+            if self.outbox.recording != recording:
+                self._codec = self._next_codec
+                self._start_wanted = True
             self.outbox.record(recording, self._next)
         self._save(clean=False)
 
     def stop_recording(self, recording: str) -> None:
         with self._lock:
             self.outbox.stop(recording, self._next - 1)
+            if self.outbox.recording is None:
+                self._codec = self._next_codec
 
     # ---- threads
 
@@ -158,33 +204,31 @@ class Capture:
     def _one(self, source: Source) -> None:
         picture, captured = source.read(self._next)
         height, width = picture.shape[:2]
-        message = _jpeg(picture, self.settings.quality)
+        main = self._encode(picture, captured)
         small = None
         if self.outbox.connected and captured - self._previewed_ns >= 0.9e9 / PREVIEW_FPS:
             self._previewed_ns = captured
             preview_height = max(2, round(height * self.settings.preview_width / width))
             reduced = cv2.resize(picture, (self.settings.preview_width, preview_height), interpolation=cv2.INTER_AREA)
             self.brightness = float(reduced.mean())
-            small = _jpeg(reduced, self.settings.preview_quality)
+            small = jpeg(reduced, self.settings.preview_quality)
         with self._lock:
+            if main.codec != self._codec or (self._start_wanted and not main.is_key):
+                # A recording was started while this picture was encoded; it begins with a key frame of its codec.
+                main = self._encode(picture, captured, key=True)
+            self._start_wanted = False
             sequence = self._next
             self._next += 1
             self._last_captured_ns = captured
-            header = FrameHeader(sequence, captured, width, height, CODEC_JPEG, FLAG_KEY)
+            header = FrameHeader(
+                sequence, captured, main.width, main.height, main.codec, FLAG_KEY if main.is_key else 0
+            )
             preview = None
             if small is not None:
-                preview = (
-                    FrameHeader(
-                        sequence,
-                        captured,
-                        self.settings.preview_width,
-                        preview_height,
-                        CODEC_JPEG,
-                        FLAG_KEY | FLAG_PREVIEW,
-                    ),
-                    small,
-                )
-            self.outbox.put(header, message, preview)
+                flags = FLAG_KEY | FLAG_PREVIEW
+                preview = FrameHeader(sequence, captured, small.width, small.height, CODEC_JPEG, flags), small.data
+            if self.outbox.put(header, main.data, preview):
+                self._key_wanted = True
         self.captured += 1
         self.problem = ""
         now = time.monotonic()
@@ -194,6 +238,16 @@ class Capture:
         if now - since >= 1.0:
             self.rate = (self.captured - count) / (now - since)
             self._rate_since = (now, self.captured)
+
+    def _encode(self, picture: np.ndarray, captured: int, *, key: bool = False) -> Encoded:
+        encoder = self._encoder
+        if self._codec == CODEC_JPEG or encoder is None:
+            return jpeg(picture, self.settings.quality)
+        wanted = self._key_wanted and encoder.may_key(captured)
+        main = encoder.encode(picture, captured, key=key or wanted)
+        if main.is_key:
+            self._key_wanted = False
+        return main
 
     def _keep(self) -> None:
         saved = 0.0
@@ -219,10 +273,3 @@ class Capture:
             self._state.save(state)
         except OSError as error:
             log.warning("%s: the state cannot be saved: %s", self.settings.slug, error)
-
-
-def _jpeg(picture: np.ndarray, quality: int) -> bytes:
-    ok, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not ok:
-        raise SourceLost("a picture could not be encoded as JPEG")
-    return data.tobytes()

@@ -11,6 +11,7 @@
     source = "usb:0"
     fps = 30
     size = "640x480"
+    codec = "h264"        # left out: what the server says of this camera
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from pathlib import Path
 from typing import Any
 
 from cameras.agent.capture import CameraSettings
+from cameras.wire import CODECS
 
 _ALL = {"server", "spool", "camera", "memory_mb", "spool_gb"}
 _CAMERA = {
-    "slug", "url", "token", "token_file", "source", "fps", "size", "quality", "preview_width", "memory_mb", "spool_gb",
+    "slug", "url", "token", "token_file", "source", "fps", "size", "codec", "quality", "preview_width", "memory_mb",
+    "spool_gb",
 }  # fmt: skip
 _SLUG = re.compile(r"[-a-zA-Z0-9_]+")
 _URL = re.compile(r"wss?://.+/ws/cameras/([-a-zA-Z0-9_]+)/ingest/?")
@@ -62,7 +65,8 @@ def command_line(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--source", help="sim:, sim:PATH.npz, file:PATH, usb:0, rtsp://..., http://...")
     parser.add_argument("--fps", type=float, help="pictures a second (the source's own when left out)")
     parser.add_argument("--size", help="WIDTHxHEIGHT in pixels, such as 640x480")
-    parser.add_argument("--quality", type=int, default=80, help="JPEG quality, 1 to 100 (80)")
+    parser.add_argument("--codec", help="jpeg or h264, whatever the server says of this camera")
+    parser.add_argument("--quality", type=int, default=80, help="quality of the pictures, 1 to 100 (80)")
     parser.add_argument(
         "--preview-width", type=int, default=320, help="width of the small pictures of the wall, px (320)"
     )
@@ -96,6 +100,7 @@ def cameras_of(options: argparse.Namespace) -> list[CameraSettings]:
         "source": options.source,
         "fps": options.fps,
         "size": options.size,
+        "codec": options.codec,
         "quality": options.quality,
         "preview_width": options.preview_width,
         "memory_mb": options.memory_mb,
@@ -164,6 +169,7 @@ def _camera(given: dict[str, Any], where: str, server: str, spool: Path, base: P
         source=str(source),
         fps=fps,
         size=_size(given.get("size"), where),
+        codec=_codec(given.get("codec"), where),
         quality=int(quality or 80),
         preview_width=int(preview or 320),
         spool=(base / spool / name).resolve(),
@@ -188,6 +194,12 @@ def _size(value: Any, where: str) -> tuple[int, int] | None:
     if match is None:
         raise ConfigError(f"{where}: size {value!r} is not of the form 640x480.")
     return int(match[1]), int(match[2])
+
+
+def _codec(value: Any, where: str) -> str | None:
+    if value is not None and value not in CODECS.values():
+        raise ConfigError(f"{where}: codec is {value!r}, must be {' or '.join(CODECS.values())}.")
+    return value
 
 
 def _token(given: dict[str, Any], where: str, base: Path) -> str:

@@ -118,6 +118,9 @@ class CameraAgent:
         hello = json.loads(await asyncio.wait_for(socket.recv(), 10))
         if hello.get("type") == "hello":
             self.capture.continue_after(int(hello.get("last_sequence") or 0))
+            self._use_codec(hello)
+        # Who has waited for this camera cannot begin with a picture that needs those before it.
+        self.capture.want_key()
         log.info("%s: connected to %s", self.settings.slug, self.settings.url)
         self.outbox.connection_made()
         tasks = [
@@ -178,6 +181,10 @@ class CameraAgent:
         elif kind == "stored":
             everything = bool(message.get("finished"))
             self.outbox.stored(recording, int(message.get("sequence") or 0), everything=everything)
+        elif kind == "codec":
+            self._use_codec(message)
+        elif kind == "key":
+            self.capture.want_key()
         elif kind == "resend":
             self.outbox.resend(recording)
         elif kind == "unknown":
@@ -190,8 +197,15 @@ class CameraAgent:
             self.outbox.refuse(recording)
         self._wake.set()
 
+    def _use_codec(self, message: dict[str, Any]) -> None:
+        """Do as the server says, unless the box's own configuration says otherwise."""
+        codec = message.get("codec")
+        if isinstance(codec, str) and self.settings.codec is None:
+            self.capture.use_codec(codec)
+
     async def _report(self, socket: ClientConnection) -> None:
         while True:
+            held = self.outbox.report()
             report = {
                 "type": "status",
                 "version": VERSION,
@@ -200,9 +214,11 @@ class CameraAgent:
                 "source": self.settings.source.partition("?")[0],
                 "simulated": self.capture.simulated,
                 "fps": round(self.capture.rate, 2),
+                "codec": self.capture.codec,
                 "source_problem": self.capture.problem,
                 "brightness": None if self.capture.brightness is None else round(self.capture.brightness, 1),
-                **self.outbox.report(),
+                **held,
+                "problem": held["problem"] or self.capture.codec_problem,
             }
             await socket.send(json.dumps(report))
             if self.capture.ended.is_set() and self.outbox.empty:

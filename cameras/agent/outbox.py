@@ -82,7 +82,9 @@ class Outbox:
         self._wake = wake
         self._texts: deque[str] = deque()
         self._preview: bytes | None = None
-        self._main: bytes | None = None
+        self._main: deque[bytes] = deque()
+        self._main_waits_for_key = False
+        self._broken = False
         self._held: dict[str, Held] = {}
         self._active: Held | None = None
         self._gap = False
@@ -92,8 +94,8 @@ class Outbox:
 
     # ---- the capture thread
 
-    def put(self, header: FrameHeader, picture: bytes, preview: tuple[FrameHeader, bytes] | None) -> None:
-        """Take one captured frame and its preview."""
+    def put(self, header: FrameHeader, picture: bytes, preview: tuple[FrameHeader, bytes] | None) -> bool:
+        """Take one captured frame and its preview; says whether a key frame is needed, since a frame was left out."""
         with self._lock:
             if preview is not None and self.connected:
                 self._preview = encode(*preview)
@@ -101,17 +103,31 @@ class Outbox:
             if held is not None:
                 self._keep(held, header, picture)
             elif self.connected:
-                self._main = encode(header, picture)
+                self._show(header, encode(header, picture))
+            broken, self._broken = self._broken, False
         self._wake()
+        return broken
+
+    def _show(self, header: FrameHeader, message: bytes) -> None:
+        """Let a picture be seen that nobody records: the newest, and of H.264 those that it is decoded from."""
+        if header.is_key:
+            self._main.clear()
+            self._main_waits_for_key = False
+        elif len(self._main) >= LIVE_LIMIT:
+            # The link is slower than the camera: what it has not sent is old, and a later picture alone is none.
+            self._main.clear()
+            self._main_waits_for_key = self._broken = True
+        if not self._main_waits_for_key:
+            self._main.append(message)
 
     def _keep(self, held: Held, header: FrameHeader, picture: bytes) -> None:
         if self.memory_bytes + len(picture) > self.memory_limit and not self._free_memory(len(picture)):
             # Neither memory nor disk takes more. The frame is lost, and the next one will say so.
             held.lost += 1
             self.lost_total += 1
-            self._gap = True
+            self._gap = self._broken = True
             if self.connected:
-                self._main = encode(header, picture)
+                self._show(header, encode(header, picture))
             return
         if self._gap:
             header = FrameHeader(
@@ -162,9 +178,8 @@ class Outbox:
                     return self._texts.popleft()
                 if held.live and (kept := self._message(held, held.live.popleft())) is not None:
                     return kept
-            if self._main is not None:
-                message, self._main = self._main, None
-                return message
+            if self._main:
+                return self._main.popleft()
             for held in self._held.values():
                 while held.owed:
                     if (kept := self._message(held, held.owed.popleft())) is not None:
@@ -187,10 +202,12 @@ class Outbox:
             del held.frames[sequence]
             held.lost += 1
             self.lost_total += 1
+            self._broken = True
             return None
 
     def _fall_behind(self, held: Held) -> None:
         """Owe all live frames but the newest, and say so first: what is stored must not be taken for everything."""
+        self._broken = True
         newest = held.live.pop()
         held.owed.extend(held.live)
         held.live.clear()
@@ -221,7 +238,8 @@ class Outbox:
         with self._lock:
             self.connected = False
             self._texts.clear()
-            self._preview = self._main = None
+            self._preview = None
+            self._main.clear()
             for held in self._held.values():
                 held.live.clear()
                 held.owed = deque(sorted(held.frames))

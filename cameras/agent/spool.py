@@ -62,7 +62,7 @@ class Spool:
     def read(self, sequence: int) -> bytes:
         """Return the frame message of a number; KeyError when it is not here, TableError when it is damaged."""
         place = self._places[sequence]
-        with (self.folder / frametable.segment_name(place.segment)).open("rb") as segment:
+        with (self.folder / frametable.segment_name(place.segment, place.codec)).open("rb") as segment:
             picture = os.pread(segment.fileno(), place.length, place.offset)
         if len(picture) != place.length:
             raise frametable.TableError(f"{segment.name} ends before frame {sequence}")
@@ -77,7 +77,7 @@ class Spool:
         self._left[place.segment] -= 1
         newest = max(self._left)
         if self._left[place.segment] == 0 and place.segment != newest:
-            (self.folder / frametable.segment_name(place.segment)).unlink(missing_ok=True)
+            (self.folder / frametable.segment_name(place.segment, place.codec)).unlink(missing_ok=True)
             del self._left[place.segment], self._bytes[place.segment]
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from cameras.models import AlertKind, Camera, CameraAlert, CameraRecording
+from cameras.models import AlertKind, Camera, CameraAlert, CameraCodec, CameraRecording
 from sessions.api.fields import StrictFields
 from sessions.models import Rig
 from sessions.permissions import visible
@@ -44,7 +44,9 @@ class CameraSerializer(StrictFields, serializers.ModelSerializer):
 
     class Meta:
         model = Camera
-        fields: tuple[str, ...] = ("id", "slug", "name", "rig", "enabled", "simulated", "created", "state", "recording")
+        fields: tuple[str, ...] = (
+            "id", "slug", "name", "rig", "codec", "enabled", "simulated", "created", "state", "recording",
+        )  # fmt: skip
         read_only_fields = ("id", "simulated", "created")
 
     @extend_schema_field(OpenApiTypes.OBJECT)
@@ -58,11 +60,12 @@ class CameraSerializer(StrictFields, serializers.ModelSerializer):
 
 
 class NewCameraSerializer(StrictFields, serializers.Serializer):
-    """``{"slug", "name", "rig"}``."""
+    """``{"slug", "name", "rig"}``, and ``codec`` where it is not JPEG."""
 
     slug = serializers.CharField(max_length=50)
     name = serializers.CharField(max_length=100)
     rig = RigField()
+    codec = serializers.ChoiceField(choices=CameraCodec.choices, required=False)
 
 
 class CameraChangeSerializer(StrictFields, serializers.Serializer):
@@ -70,6 +73,7 @@ class CameraChangeSerializer(StrictFields, serializers.Serializer):
 
     name = serializers.CharField(max_length=100, required=False)
     rig = RigField(required=False)
+    codec = serializers.ChoiceField(choices=CameraCodec.choices, required=False)
     enabled = serializers.BooleanField(required=False)
 
 

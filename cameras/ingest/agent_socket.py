@@ -29,13 +29,14 @@ from uuid import UUID
 from django.conf import settings
 from django.db import Error as DatabaseError
 
+from cameras import h264
 from cameras.clock import ClockLine
 from cameras.ingest import catalog
 from cameras.ingest.station import Station
 from cameras.ingest.track import Track
 from cameras.redisline import frames_channel
 from cameras.sequences import SequenceSet
-from cameras.wire import MAX_MESSAGE, FrameError, FrameHeader, decode, with_receive_time
+from cameras.wire import CODEC_H264, CODECS, MAX_MESSAGE, FrameError, FrameHeader, decode, with_receive_time
 from sessions.websockets import header
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,8 @@ class AgentSocket:
         self.highest = camera.last_sequence
         self.last_picture_ns: int | None = None
         self.simulated = False
+        self.codec = 0
+        self.told_codec = camera.codec
         self.status: dict[str, Any] = {}
         self.clock = ClockLine()
         self.fps = 0.0
@@ -136,6 +139,7 @@ class AgentSocket:
             "camera": self.camera.slug,
             "last_sequence": self.highest,
             "server_ns": time.time_ns(),
+            "codec": self.camera.codec,
         }
         self.tell({**hello, "protocol": 1})
         log.info("%s: agent connected", self.camera.slug)
@@ -186,14 +190,19 @@ class AgentSocket:
     def _frame(self, data: bytes) -> None:
         try:
             head, picture = decode(data)
+            if head.codec == CODEC_H264:
+                if head.is_preview:
+                    raise FrameError("codec", 4, "is 2 (H.264), a preview is JPEG")
+                h264.check(picture, key=head.is_key, width=head.width, height=head.height)
         except FrameError as error:
             raise Rejected(TOO_LARGE if len(data) > MAX_MESSAGE else BAD_MESSAGE, f"Bad frame: {error}") from error
         now = time.time_ns()
         sequence, rendition = head.sequence, head.rendition
         if rendition == "main":
             self._count(sequence, len(picture))
+            self.codec = head.codec
             for track in self.tracks.values():
-                if track.takes(sequence):
+                if track.takes(sequence, begins=head.codec != CODEC_H264 or head.is_key):
                     track.add(_received(head, now), picture)
                     break
             if sequence in self._owed:
@@ -328,6 +337,17 @@ class AgentSocket:
         if track is not None:
             await track.recorder.close()
 
+    def ask_key(self) -> None:
+        """Somebody wants to see this camera now, and can begin only with a key frame."""
+        if self.codec == CODEC_H264:
+            self.tell({"type": "key"})
+
+    def tell_codec(self, codec: str) -> None:
+        """The camera's settings say how its agent should encode."""
+        if codec != self.told_codec:
+            self.told_codec = codec
+            self.tell({"type": "codec", "codec": codec})
+
     def ask_clock(self) -> None:
         estimate = self.clock.estimate()
         self.tell({"type": "time", "server_ns": time.time_ns(), **estimate})
@@ -344,6 +364,7 @@ class AgentSocket:
             "since": self.since,
             "fps": round(self.fps, 1),
             "bytes_per_second": round(self.bytes_per_second),
+            "codec": CODECS.get(self.codec),
             "last_picture_ns": self.last_picture_ns,
             "source_problem": str(self.status.get("source_problem") or ""),
             "simulated": self.simulated,
@@ -364,7 +385,10 @@ class AgentSocket:
 
     def about_agent(self) -> dict[str, Any]:
         """Return what is kept of the agent in Postgres."""
-        names = ("version", "host", "source", "simulated", "fps", "lost", "spool_bytes", "problem", "source_problem")
+        names = (
+            "version", "host", "source", "codec", "simulated", "fps", "lost", "spool_bytes", "problem",
+            "source_problem",
+        )  # fmt: skip
         known = {name: self.status[name] for name in names if isinstance(self.status.get(name), str | int | float)}
         return {
             **{name: value[:200] if isinstance(value, str) else value for name, value in known.items()},

@@ -30,6 +30,7 @@ class CameraFacts:
     name: str
     enabled: bool
     last_sequence: int
+    codec: str
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,13 @@ def camera_of(slug: str, token: str) -> CameraFacts | None:
         CameraRecording.objects.filter(camera=camera, last_sequence__isnull=False).order_by("-last_sequence").first()
     )
     last = max(health.last_sequence if health else 0, (stored.last_sequence or 0) if stored else 0)
-    return CameraFacts(camera.pk, camera.slug, camera.name, camera.enabled, last)
+    return CameraFacts(camera.pk, camera.slug, camera.name, camera.enabled, last, camera.codec)
 
 
-def still_valid(camera_id: UUID, token: str) -> bool:
-    """Return whether the camera is still there, enabled, and the token still its own."""
-    return Camera.objects.filter(pk=camera_id, token_digest=digest_of(token), enabled=True).exists()
+def codec_of(camera_id: UUID, token: str) -> str | None:
+    """Return the camera's codec; ``None`` when it is not there, not enabled, or the token no longer its own."""
+    cameras = Camera.objects.filter(pk=camera_id, token_digest=digest_of(token), enabled=True)
+    return cameras.values_list("codec", flat=True).first()
 
 
 def orders() -> list[Order]:

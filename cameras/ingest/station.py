@@ -22,7 +22,7 @@ from django.db import Error as DatabaseError
 from django.utils import timezone
 
 from cameras.ingest import catalog
-from cameras.redisline import CLAIM_CHANNEL, WAKE_CHANNEL, Publisher, Subscriber, state_channel
+from cameras.redisline import CLAIM_CHANNEL, KEY_CHANNEL, WAKE_CHANNEL, Publisher, Subscriber, state_channel
 from cameras.relay.hub import SILENT_AFTER
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Station:
         self._woken = Subscriber(url, self._heard)
         self._woken.subscribe(WAKE_CHANNEL)
         self._woken.subscribe(CLAIM_CHANNEL)
+        self._woken.subscribe(KEY_CHANNEL)
         self._finishing: set[UUID] = set()
         self._letting_go: set[asyncio.Task[None]] = set()
         self._database_is_away = False
@@ -81,6 +82,9 @@ class Station:
     def _heard(self, channel: bytes, payload: bytes) -> None:
         if channel == WAKE_CHANNEL:
             self._wake.set()
+            return
+        if channel == KEY_CHANNEL:
+            self._ask_key(payload)
             return
         try:
             station, slug, since = json.loads(payload)
@@ -232,6 +236,11 @@ class Station:
 
     # ---- what others hear
 
+    def _ask_key(self, slug: bytes) -> None:
+        socket = self.sockets.get(slug.decode(errors="replace"))
+        if socket is not None:
+            socket.ask_key()
+
     def publish_state(self, socket: AgentSocket) -> None:
         self._publish(socket.camera.slug, socket.state())
 
@@ -260,9 +269,11 @@ class Station:
                 self._claim(socket)
                 try:
                     await catalog.in_thread(catalog.save_health, socket.camera.id, socket.highest, socket.about_agent())
-                    valid = await catalog.in_thread(catalog.still_valid, socket.camera.id, socket.token)
+                    codec = await catalog.in_thread(catalog.codec_of, socket.camera.id, socket.token)
                 except DatabaseError:
                     break  # Said by the poll; nothing is lost by writing it later.
-                if not valid:
+                if codec is not None:
+                    socket.tell_codec(codec)
+                else:
                     await socket.close(4401, "This camera's token was changed or the camera was switched off.")
             await asyncio.sleep(HEALTH_PERIOD)

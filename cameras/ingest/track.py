@@ -116,10 +116,10 @@ class Track:
             else:
                 self._resend = True
 
-    def takes(self, sequence: int) -> bool:
-        """Return whether a frame of this number belongs to the recording."""
+    def takes(self, sequence: int, *, begins: bool = True) -> bool:
+        """Return whether a frame of this number belongs to the recording; ``begins``: one may begin with it."""
         if self.first is None:
-            if self.order != "recording" or not self.recorder.is_open:
+            if self.order != "recording" or not self.recorder.is_open or not begins:
                 return False
             self.first = sequence
         return sequence >= self.first and (self.last is None or sequence <= self.last)

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from cameras.models import Camera, CameraEnrolment
+from cameras.models import Camera, CameraCodec, CameraEnrolment
 from sessions.errors import Conflict, Forbidden, Invalid
 from sessions.models import Rig
 from sessions.permissions import require
@@ -24,7 +24,9 @@ _CODE_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _CODE_GROUPS, _GROUP_LENGTH = 3, 4
 
 
-def create_camera(*, by: Any, slug: str, name: str, rig: Rig, simulated: bool = False) -> tuple[Camera, str]:
+def create_camera(
+    *, by: Any, slug: str, name: str, rig: Rig, simulated: bool = False, codec: str = CameraCodec.JPEG
+) -> tuple[Camera, str]:
     """Add a camera to a rig; returns it with its agent's token, which cannot be had again."""
     require(by, "change", rig)
     if not _SLUG.fullmatch(slug):
@@ -38,7 +40,12 @@ def create_camera(*, by: Any, slug: str, name: str, rig: Rig, simulated: bool = 
             sentence = f"There is already a camera {slug}."
             raise Conflict(sentence, {"slug": [sentence]})
         camera = Camera(
-            slug=slug, name=name.strip(), rig=rig, simulated=simulated or rig.simulated, token_digest=digest_of(token)
+            slug=slug,
+            name=name.strip(),
+            rig=rig,
+            simulated=simulated or rig.simulated,
+            codec=codec,
+            token_digest=digest_of(token),
         )
         checked(camera).save(force_insert=True)
     return camera, token
@@ -108,8 +115,8 @@ def _plain(code: str) -> str:
 
 
 def update_camera(*, by: Any, camera: Camera, **changes: Any) -> Camera:
-    """Change a camera's name, rig, or whether it is switched on."""
-    only_known(changes, {"name", "rig", "enabled"}, "a camera")
+    """Change a camera's name, rig, codec, or whether it is switched on."""
+    only_known(changes, {"name", "rig", "enabled", "codec"}, "a camera")
     with one_write():
         camera = Camera.objects.select_for_update(of=("self",)).select_related("rig__project").get(pk=camera.pk)
         require(by, "change", camera)

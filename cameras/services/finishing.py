@@ -15,6 +15,7 @@ from cameras import frametable
 from cameras.models import CameraRecording, ProxyState, RecordingState
 from cameras.services.proxies import send_proxy
 from cameras.wake import wake_ingest
+from cameras.wire import CODECS
 from sessions.errors import Conflict, Invalid
 from sessions.live import tell
 from sessions.models import DataFile, Recording
@@ -116,6 +117,7 @@ def _describe(
         "last_sequence": row.last_sequence,
         "width": int(records["width"][0]),
         "height": int(records["height"][0]),
+        "codec": " and ".join(CODECS[codec] for codec in sorted(set(records["codec"].tolist()))),
         "first_captured_ns": int(captured[0]),
         "last_captured_ns": int(captured[-1]),
         "clock_offset_ms": row.offset_ms,
@@ -131,7 +133,7 @@ def _register(row: CameraRecording, folder: Path, facts: dict[str, Any]) -> None
         file.path: file
         for file in DataFile.objects.filter(recording=row.recording).select_related("root").order_by("revision")
     }
-    files = [(folder / frametable.segment_name(int(n)), "segment") for n in _segments(folder)]
+    files = [(path, "segment") for path in frametable.segments(folder).values()]
     files += [(folder / "frames.labt", "frames"), (folder / "clock.json", "clock")]
     new = []
     for path, role in files:
@@ -153,7 +155,3 @@ def _register(row: CameraRecording, folder: Path, facts: dict[str, Any]) -> None
         row.recording.facts = {**row.recording.facts, **facts}
         row.recording.rate, row.recording.duration = rate, duration
         row.recording.save(update_fields=["facts", "rate", "duration"])
-
-
-def _segments(folder: Path) -> list[int]:
-    return sorted(int(path.stem.rpartition("-")[2]) for path in folder.glob("segment-*.mjpeg"))

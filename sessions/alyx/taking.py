@@ -1,4 +1,4 @@
-"""What the records of a dump become: people, species, strains, animals, sessions.
+"""What the records of a dump become: people, species, strains, animals, sessions, and (`care`) their care.
 
 An animal is known by its identifier and a session by its animal and start, so that a dump may be taken again. People
 come without a password and without a role: whoever may log in is for the laboratory to say. What the catalog has no
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -18,6 +19,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from sessions import services
+from sessions.alyx.care import AGAIN, CARE
 from sessions.alyx.dump import IMPORTED, MERGED, REFUSED, Dump, Record, Report, plain
 from sessions.errors import Invalid, LabError
 from sessions.models import Animal, AnimalStatus, Project, Session, Species, Strain, Task
@@ -31,7 +33,6 @@ GENOTYPING = (
     ),
     ("subjects.genotypetest", "sequence", "test_result", {"0": "absent", "1": "present"}),
 )  # fmt: skip
-AGAIN = "is in the catalog already"
 DAY = Date("", "")
 # Facts of a subject for which an animal has no field.
 NOTED = ("ear_mark", "wean_date", "genotype_date", "reduced_date", "protocol_number", "adverse_effects")
@@ -68,6 +69,8 @@ class Taking:
             ("actions.session", self._session),
         ):
             self._each(model, become)
+        for model, take in CARE.items():
+            self._each(model, partial(take, self))
         self._what_was_written_into_others()
         for record in self.dump.records:
             if (record.model, record.pk) not in self.report.told:
@@ -217,9 +220,9 @@ class Taking:
     # ---- sessions
 
     def _session(self, record: Record) -> tuple[str, str]:
-        animal, start, end = self._of_subject(record)
+        animal, start, end = self.of_subject(record)
         there = Session.objects.filter(animals=animal, start=start).first()
-        narrative = self._narrative(record, ended=end is not None)
+        narrative = self.narrative(record, ended=end is not None)
         if there is not None:
             if there.narrative != narrative:
                 raise Invalid(f"Another session of {animal} starts at the same moment, and its notes are others.")
@@ -230,23 +233,23 @@ class Taking:
         number = record.fields.get("number")
         services.start_session(
             by=self.by, project=animal.project, animals=[animal], task=task, start=start, end=end or start,
-            number=number if isinstance(number, int) and 0 <= number < 2**31 else None, people=self._users(record),
+            number=number if isinstance(number, int) and 0 <= number < 2**31 else None, people=self.users(record),
             narrative=narrative,
         )  # fmt: skip
         return IMPORTED, "" if end else "its end is not in the dump; it has no duration here"
 
-    def _of_subject(self, record: Record) -> tuple[Animal, datetime, datetime | None]:
+    def of_subject(self, record: Record, start: str = "start_time") -> tuple[Animal, datetime, datetime | None]:
         """Return the animal, start and end of an action; ``Invalid`` when there is no such animal or no start."""
         animal = self.animals.get(str(record.fields.get("subject")))
         if animal is None:
             subject = self.dump.get("subjects.subject", record.fields.get("subject"))
             raise Invalid(f"Its animal {subject.name if subject else ''} was not taken.".replace("  ", " "))
-        start = self._moment(record, "start_time")
-        if start is None:
-            raise Invalid("It has no start.")
-        return animal, start, self._moment(record, "end_time")
+        begun = self._moment(record, start)
+        if begun is None:
+            raise Invalid("It has no start." if start == "start_time" else "It has no time.")
+        return animal, begun, self._moment(record, "end_time")
 
-    def _narrative(self, record: Record, *, ended: bool) -> str:
+    def narrative(self, record: Record, *, ended: bool) -> str:
         lines = [record.text("narrative"), "" if ended else "When it ended is not known."]
         location = self.dump.get("misc.lablocation", record.fields.get("location"))
         if location is not None:
@@ -261,7 +264,7 @@ class Taking:
         ]
         return plain("\n".join(line for line in lines if line))
 
-    def _users(self, record: Record) -> list[Any]:
+    def users(self, record: Record) -> list[Any]:
         return [self.people[key] for key in record.many("users") if key in self.people]
 
     # ---- the rest
@@ -281,7 +284,10 @@ class Taking:
                 for row in self.dump.about(model, subject.pk):
                     self._names(row)
                     self._names(self.dump.get(f"subjects.{relation}", row.fields.get(relation)))
-        for model in ("actions.session", "actions.surgery"):
+        for record in self.dump.of("actions.wateradministration"):
+            if str(record.fields.get("subject")) in self.animals:
+                self._names(self.dump.get("actions.watertype", record.fields.get("water_type")))
+        for model in ("actions.session", "actions.surgery", "actions.waterrestriction"):
             for record in self.dump.of(model):
                 if str(record.fields.get("subject")) in self.animals:
                     self._names(self.dump.get("misc.lablocation", record.fields.get("location")))
@@ -320,6 +326,7 @@ class Taking:
 
 _INTO = {
     "misc.lab": "its name is the project's, and its time zone that of times without one, unless others were stated",
+    "actions.watertype": "into what was given",
     "actions.cull": "into the date of death of its animal",
     "subjects.line": "into the genotype of its animals",
     "subjects.zygosity": "into the genotype of its animal",

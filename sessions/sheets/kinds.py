@@ -8,10 +8,11 @@ from sessions.errors import NotFound, TooLarge
 from sessions.sheets import files
 from sessions.sheets.animals import Animals
 from sessions.sheets.base import Sheet
+from sessions.sheets.care import Procedures, Weighings
 from sessions.sheets.events import Events
 from sessions.sheets.sessions import Sessions
 
-KINDS: dict[str, type[Sheet]] = {sheet.name: sheet for sheet in (Animals, Sessions, Events)}
+KINDS: dict[str, type[Sheet]] = {sheet.name: sheet for sheet in (Animals, Sessions, Events, Weighings, Procedures)}
 
 
 def kind_named(name: str) -> type[Sheet]:

@@ -14,7 +14,18 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 
-from sessions.models import Animal, Project, Session, Strain
+from sessions.alyx.care import CARE
+from sessions.models import (
+    Administration,
+    Animal,
+    Housing,
+    Procedure,
+    Project,
+    Restriction,
+    Session,
+    Strain,
+    Weighing,
+)
 from tests.data import shared_data
 
 pytestmark = pytest.mark.django_db
@@ -35,7 +46,9 @@ def told(report: Path) -> dict[str, dict[str, list[str]]]:
 
 
 def rows() -> dict[str, set]:
-    models = (Animal, Session, Project, Strain, get_user_model())
+    models = (
+        Animal, Session, Project, Strain, get_user_model(), Procedure, Weighing, Administration, Restriction, Housing,
+    )  # fmt: skip
     return {model.__name__: set(model.objects.values_list("pk", flat=True)) for model in models}
 
 
@@ -52,6 +65,18 @@ def test_a_real_colony_moves_in_and_a_second_time_changes_nothing(tmp_path):
     # The dump holds 202 and 106 copies of two sessions: what starts at the same moment with one animal is one.
     assert (len(sessions["imported"]), len(sessions["merged"])) == (30, 307)
     assert all("is in the catalog already" in reason for reason in sessions["merged"])
+    care = {model: {outcome: len(reasons) for outcome, reasons in first[model].items()} for model in CARE}
+    assert care == {
+        "actions.surgery": {"imported": 121},
+        "actions.weighing": {"imported": 50},
+        "actions.wateradministration": {"imported": 50},
+        "actions.waterrestriction": {"imported": 10, "refused": 53},
+    }
+    # None of them has a reference weight, most animals were never weighed before, and some overlap.
+    assert set(first["actions.waterrestriction"]["refused"]) == {
+        "It has no reference weight, and no weighing before it gives one.",
+        "This animal is already under such a restriction at that time.",
+    }
     assert len(first["misc.labmember"]["imported"]) == 29
     assert len(first["subjects.strain"]["imported"]) == 9
     assert all(reason for outcomes in first.values() for reason in outcomes.get("refused", []))
@@ -64,6 +89,7 @@ def test_a_real_colony_moves_in_and_a_second_time_changes_nothing(tmp_path):
     assert len(second["subjects.subject"]["merged"]) == 960
     assert len(second["subjects.subject"]["refused"]) == 8
     assert len(second["actions.session"]["merged"]) == 337
+    assert len(second["actions.surgery"]["merged"]) == 121
 
 
 def test_what_the_records_say_is_kept(tmp_path):

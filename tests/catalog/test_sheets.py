@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from sessions import services
 from sessions.errors import Conflict, Forbidden, Invalid, LabError, NotFound, TooLarge
-from sessions.models import Animal, Event, Session, SheetImport
+from sessions.models import Animal, Event, Procedure, Session, SheetImport, Weighing
 from sessions.services.sheets import carry_out, confirm_sheet, count, discard_sheet, send_sheet
 from sessions.sheets import files
 from sessions.sheets.kinds import KINDS, export
@@ -83,6 +83,10 @@ def filled(lab):
         + [{"time": NOON, "kind": "reward", "source": "box", "number": n} for n in range(3)]
         + [{"time": NOON, "kind": "twin"}, {"time": NOON, "kind": "twin"}],
     )
+    for hour, text in enumerate(AWKWARD[:4]):
+        about = {"by": lab.manager, "animal": odd, "notes": text}
+        services.add_entry(Weighing, time=NOON + hour * HOUR, weight=300.25 + hour, **about)
+        services.add_entry(Procedure, start=NOON + hour * HOUR, kind="surgery", narrative=text, **about)
     return lab
 
 
@@ -111,6 +115,8 @@ def test_what_was_exported_elsewhere_makes_the_same_laboratory(filled):
     before = {kind: list(KINDS[kind].rows(filled.manager, {}).values_list("pk", flat=True)) for kind in KINDS}
     Event.objects.all().delete()
     Session.objects.all().delete()
+    Weighing.objects.all().delete()
+    Procedure.objects.all().delete()
     Animal.objects.all().delete()
     for kind, rows in before.items():
         verdicts, written = carry_out(by=filled.manager, kind=kind, name="x.xlsx", content=content[kind], write=True)
@@ -177,6 +183,24 @@ def test_a_session_is_found_by_its_start_and_animals_and_changed(lab):
     assert list(lab.session.people.all()) == [lab.viewer]
     history = lab.session.history.order_by("-pgh_id").first()
     assert history.narrative == "calm"
+
+
+def test_a_weighing_is_found_by_its_animal_and_moment_and_corrected(lab):
+    services.add_entry(Weighing, by=lab.manager, animal=lab.animal, weight=35, time=NOON)
+    sheet = "animal,time,weight,person\n" + "\n".join(
+        (
+            f"R214,{NOON.isoformat()},350,",
+            f"R214,{(NOON + HOUR).isoformat()},351.5,viewer",
+            f"R214,{(NOON + HOUR).isoformat()},352,viewer",
+            f"R214,{(NOON + 2 * HOUR).isoformat()},0,",
+            f"R999,{NOON.isoformat()},300,",
+        )
+    )
+    assert kinds(line_of(sheet, "weighings", by=lab.manager)[0]) == ["changed", "new", "wrong", "wrong", "wrong"]
+    right = "\n".join(sheet.splitlines()[:3])
+    line_of(right, "weighings", by=lab.manager, write=True)
+    assert sorted(Weighing.objects.values_list("weight", "person__username")) == [(350, "manager"), (351.5, "viewer")]
+    assert kinds(line_of(right, "weighings", by=lab.manager)[0]) == ["same", "same"]
 
 
 def test_times_without_a_zone_are_of_the_laboratory_unless_they_never_were_or_were_twice(lab, settings):

@@ -18,10 +18,10 @@ from sessions.errors import LabError
 
 @admin.register(Camera)
 class CameraAdmin(ModelAdmin):
-    list_display = ("slug", "name", "rig", "codec", "enabled", "simulated", "created")
+    list_display = ("slug", "name", "rig", "codec", "enabled", "keep_hours", "simulated", "created")
     list_filter = ("enabled", "codec", "rig")
     search_fields = ("slug", "name", "rig__name")
-    fields = ("slug", "name", "rig", "codec", "enabled")
+    fields = ("slug", "name", "rig", "codec", "enabled", "keep_hours")
     actions = ("enrol_a_box", "give_new_token")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Camera | None = None) -> tuple[str, ...]:
@@ -31,12 +31,14 @@ class CameraAdmin(ModelAdmin):
     def save_model(self, request: HttpRequest, obj: Camera, form: Any, change: bool) -> None:
         """A new camera's token is shown once, here."""
         if change:
-            changes = {field: getattr(obj, field) for field in ("name", "rig", "codec", "enabled")}
+            changes = {field: form.cleaned_data[field] for field in form.changed_data}
             services.update_camera(by=request.user, camera=obj, **changes)
             return
         made, token = services.create_camera(
             by=request.user, slug=obj.slug, name=obj.name, rig=obj.rig, codec=obj.codec
         )
+        if obj.keep_hours:
+            services.update_camera(by=request.user, camera=made, keep_hours=obj.keep_hours)
         obj.pk, obj.token_digest = made.pk, made.token_digest
         obj._state.adding = False
         messages.success(request, f"The token of {made.slug}, shown this once: {token}")

@@ -12,6 +12,8 @@ from django.db.models.functions import Now
 
 from sessions.models import Project, Recording, Rig, Session, audited
 
+MOST_HOURS_KEPT = 31 * 24
+
 
 class CameraCodec(models.TextChoices):
     """How a camera's agent encodes its pictures; the names are those of the frame message."""
@@ -38,11 +40,22 @@ class Camera(models.Model):
         db_default=CameraCodec.JPEG,
         help_text="How its agent encodes; a recording that runs keeps the codec that it began with.",
     )
+    keep_hours = models.PositiveSmallIntegerField(
+        default=0,
+        db_default=0,
+        verbose_name="keep the last hours",
+        help_text="So many hours of everything the camera sends are kept, apart from recordings; 0 keeps nothing.",
+    )
     created = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         ordering: ClassVar = ["rig__name", "name"]
         constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(keep_hours__lte=MOST_HOURS_KEPT),
+                name="camera_keeps_at_most_a_month",
+                violation_error_message=f"A camera keeps at most the last {MOST_HOURS_KEPT} hours.",
+            ),
             models.CheckConstraint(condition=Q(token_digest__regex=r"^[0-9a-f]{64}$"), name="camera_token_is_sha256"),  # noqa: S106
             models.CheckConstraint(condition=Q(codec__in=CameraCodec.values), name="camera_codec_known"),
         ]
@@ -177,6 +190,42 @@ class CameraRecording(models.Model):
     def project(self) -> Project:
         """The session's project."""
         return self.session.project
+
+
+class CutState(models.TextChoices):
+    """Whether a piece of the ring has become a recording."""
+
+    QUEUED = "queued", "being copied"
+    DONE = "done", "saved"
+    FAILED = "failed", "failed"
+
+
+class RingCut(models.Model):
+    """An order to make a recording of what is kept of a camera from one time to another (server's clock)."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    camera = models.ForeignKey(Camera, on_delete=models.PROTECT, related_name="ring_cuts")
+    session = models.ForeignKey(Session, on_delete=models.PROTECT, related_name="ring_cuts")
+    start = models.DateTimeField()
+    stop = models.DateTimeField()
+    state = models.CharField(max_length=10, choices=CutState.choices, default=CutState.QUEUED)
+    message = models.CharField(max_length=500, blank=True)
+    recording = models.OneToOneField(
+        CameraRecording, on_delete=models.SET_NULL, null=True, blank=True, related_name="ring_cut"
+    )
+    created = models.DateTimeField(db_default=Now(), editable=False)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        ordering: ClassVar = ["-created"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(stop__gt=F("start")), name="ring_cut_ends_after_it_starts"),
+            models.CheckConstraint(condition=Q(state__in=CutState.values), name="ring_cut_state_known"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["camera", "-created"], name="ring_cut_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.camera} from {self.start:%Y-%m-%d %H:%M:%S} to {self.stop:%H:%M:%S}"
 
 
 class AlertKind(models.TextChoices):

@@ -7,24 +7,27 @@ import logging
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import redis
+from django.conf import settings
 from django.db.models import Prefetch, Q, QuerySet
 
-from cameras import downloads, timing
+from cameras import downloads, ring, timing
 from cameras.clock import ClockLine
 from cameras.models import Camera, CameraAlert, CameraRecording, RecordingState
 from cameras.redisline import state_channel
 from cameras.wake import client
 from sessions.errors import Conflict, NotFound
 from sessions.models import Event, Session
-from sessions.permissions import rank_in, require, visible
+from sessions.permissions import projects_for, rank_in, require, visible
 
 log = logging.getLogger(__name__)
 
 # As in the relay: a picture older than this, or a state that nobody has renewed, is not live.
 FROZEN_AFTER_NS = 2_000_000_000
+CUTS_SHOWN, SESSIONS_SHOWN = 20, 30
 
 
 def visible_cameras(user: Any) -> QuerySet[Camera]:
@@ -127,6 +130,29 @@ def visible_recordings(user: Any) -> QuerySet[CameraRecording]:
     """Return the recordings of cameras whose session the user may see, newest first."""
     rows = CameraRecording.objects.select_related("camera__rig", "session__project", "recording")
     return visible(user, rows, "session__project").order_by("-started", "pk")
+
+
+def ring_of(camera: Camera) -> dict[str, Any]:
+    """Return what is kept of a camera: ``spans`` without a break, ``frames``, ``bytes``, and the latest ``cuts``."""
+    kept = ring.pieces(Path(settings.LAB_DATA_ROOT), camera.slug)
+    return {
+        "keep_hours": camera.keep_hours,
+        "frames": sum(piece.frames for piece in kept),
+        "bytes": sum(piece.bytes for piece in kept),
+        "spans": [{"start": _moment(span.start_ns), "stop": _moment(span.stop_ns)} for span in ring.spans(kept)],
+        "cuts": list(camera.ring_cuts.select_related("session__project", "recording")[:CUTS_SHOWN]),
+    }
+
+
+def sessions_to_cut_for(user: Any, camera: Camera) -> list[Session]:
+    """Return the latest sessions of the camera's rig that the user may add a recording to."""
+    mine = projects_for(user, "change")
+    rows = Session.objects.filter(rig_id=camera.rig_id, project__in=mine).select_related("project").order_by("-start")
+    return list(rows[:SESSIONS_SHOWN])
+
+
+def _moment(ns: int) -> datetime:
+    return datetime.fromtimestamp(ns / 1e9, tz=UTC)
 
 
 def visible_alerts(user: Any) -> QuerySet[CameraAlert]:

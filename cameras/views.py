@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,9 +16,10 @@ from django.views.decorators.http import require_GET, require_POST
 
 from cameras import downloads, selectors, services
 from cameras.errors import NoPicture
-from cameras.models import Camera, CameraRecording
+from cameras.models import Camera, CameraRecording, CutState
 from cameras.preflight import planned_minutes
 from cameras.preflight import preflight as checked
+from cameras.queries import local_time, uuid_of
 from cameras.relay.hub import hub
 from cameras.wire import decode
 from sessions.errors import Forbidden, LabError
@@ -26,6 +28,8 @@ from sessions.permissions import can, visible
 from sessions.tokens import valid_token
 
 RECENT = 12
+# How long a piece of the ring the page offers at first.
+PIECE_OFFERED = timedelta(minutes=10)
 ALERTS_SHOWN, MOST_ALERTS = 3, 200
 # How long a snapshot waits for a picture that is taken after it was asked for (s).
 SNAPSHOT_WAIT = 2.5
@@ -72,6 +76,36 @@ def stop(request: HttpRequest, slug: str) -> HttpResponse:
     found = selectors.camera_for(request.user, slug, "change")
     services.stop_camera_recording(camera=found, by=request.user)
     return _after(request, found)
+
+
+@login_required
+@require_GET
+@never_cache
+def kept(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show what is kept of a camera's last hours, with a form that makes a recording of a piece of it."""
+    found = selectors.camera_for(request.user, slug)
+    kept_now = selectors.ring_of(found)
+    last = kept_now["spans"][-1] if kept_now["spans"] else None
+    context = {
+        "camera": found,
+        "sessions": selectors.sessions_to_cut_for(request.user, found),
+        "from": max(last["start"], last["stop"] - PIECE_OFFERED) if last else None,
+        "to": last["stop"] if last else None,
+        "copying": any(cut.state == CutState.QUEUED for cut in kept_now["cuts"]),
+        **kept_now,
+    }
+    return render(request, "cameras/kept.html", context)
+
+
+@login_required
+@require_POST
+def kept_save(request: HttpRequest, slug: str) -> HttpResponse:
+    """Order a recording of a piece of what is kept, and show it in the list."""
+    found = selectors.camera_for(request.user, slug)
+    session = _session(request, uuid_of("session", request.POST.get("session")))
+    start, stop = (local_time(name, request.POST.get(name)) for name in ("from", "to"))
+    services.save_cut(by=request.user, camera=found, session=session, start=start, stop=stop)
+    return redirect("cameras:kept", slug=found.slug)
 
 
 @login_required

@@ -265,6 +265,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "JobStateEnum": "analysis.jobs.models.JobState",
         "CameraRecordingStateEnum": "cameras.models.RecordingState",
+        "RingCutStateEnum": "cameras.models.CutState",
         "CameraAlertKindEnum": "cameras.models.AlertKind",
         "RecordingKindEnum": "sessions.models.RecordingKind",
     },

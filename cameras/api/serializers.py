@@ -9,8 +9,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from cameras.models import AlertKind, Camera, CameraAlert, CameraCodec, CameraRecording
-from sessions.api.fields import StrictFields
+from cameras.models import MOST_HOURS_KEPT, AlertKind, Camera, CameraAlert, CameraCodec, CameraRecording, RingCut
+from sessions.api.fields import AwareDateTimeField, StrictFields
 from sessions.models import Rig
 from sessions.permissions import visible
 
@@ -45,7 +45,8 @@ class CameraSerializer(StrictFields, serializers.ModelSerializer):
     class Meta:
         model = Camera
         fields: tuple[str, ...] = (
-            "id", "slug", "name", "rig", "codec", "enabled", "simulated", "created", "state", "recording",
+            "id", "slug", "name", "rig", "codec", "enabled", "simulated", "keep_hours", "created", "state",
+            "recording",
         )  # fmt: skip
         read_only_fields = ("id", "simulated", "created")
 
@@ -75,6 +76,9 @@ class CameraChangeSerializer(StrictFields, serializers.Serializer):
     rig = RigField(required=False)
     codec = serializers.ChoiceField(choices=CameraCodec.choices, required=False)
     enabled = serializers.BooleanField(required=False)
+    keep_hours = serializers.IntegerField(
+        required=False, min_value=0, max_value=MOST_HOURS_KEPT, help_text="Keep the last hours; 0 keeps nothing."
+    )
 
 
 class CameraWithTokenSerializer(CameraSerializer):
@@ -124,6 +128,40 @@ class CameraRecordingSerializer(serializers.ModelSerializer):
             "lost", "bytes", "first_sequence", "last_sequence", "offset_ms", "drift_ppm", "proxy", "proxy_message",
         )  # fmt: skip
         read_only_fields = fields
+
+
+class SpanSerializer(serializers.Serializer):
+    """A time without a break of which frames are kept."""
+
+    start = serializers.DateTimeField()
+    stop = serializers.DateTimeField()
+
+
+class RingCutSerializer(serializers.ModelSerializer):
+    """A piece of what is kept that becomes a recording."""
+
+    class Meta:
+        model = RingCut
+        fields = ("id", "session", "start", "stop", "state", "message", "recording", "created")
+        read_only_fields = fields
+
+
+class RingSerializer(serializers.Serializer):
+    """What is kept of a camera apart from recordings."""
+
+    keep_hours = serializers.IntegerField()
+    frames = serializers.IntegerField()
+    bytes = serializers.IntegerField()
+    spans = SpanSerializer(many=True)
+    cuts = RingCutSerializer(many=True)
+
+
+class NewCutSerializer(StrictFields, serializers.Serializer):
+    """``{"session", "start", "stop"}``; times with their zone, on the server's clock."""
+
+    session = serializers.UUIDField()
+    start = AwareDateTimeField()
+    stop = AwareDateTimeField()
 
 
 class CheckSerializer(serializers.Serializer):

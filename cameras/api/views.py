@@ -27,7 +27,10 @@ from cameras.api.serializers import (
     CameraWithTokenSerializer,
     EnrolmentOfferSerializer,
     NewCameraSerializer,
+    NewCutSerializer,
     PreflightSerializer,
+    RingCutSerializer,
+    RingSerializer,
 )
 from cameras.models import Camera, CameraRecording
 from cameras.preflight import planned_minutes, preflight
@@ -84,6 +87,24 @@ class CameraViewSet(ReadViewSet):
         enrolment, code = services.offer_enrolment(by=request.user, camera=self.get_object())
         offer = {"code": code, "expires": enrolment.expires, "command": enrolment_command(request._request, code)}
         return Response(EnrolmentOfferSerializer(offer).data, status=201)
+
+    @extend_schema(responses=RingSerializer)
+    @action(detail=True, url_path="ring")
+    def ring(self, request: Request, slug: str) -> Response:
+        """Return what is kept of this camera's last hours, and which pieces of it were saved."""
+        return Response(RingSerializer(selectors.ring_of(self.get_object())).data)
+
+    @extend_schema(request=NewCutSerializer, responses={202: RingCutSerializer})
+    @action(detail=True, methods=["post"], url_path="ring/cut")
+    def ring_cut(self, request: Request, slug: str) -> Response:
+        """Make a recording of a session of what is kept from one time to another; a worker copies it."""
+        camera = self.get_object()
+        body = NewCutSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        asked = dict(body.validated_data)
+        session = _session(request.user, asked.pop("session"))
+        cut = services.save_cut(by=request.user, camera=camera, session=session, **asked)
+        return Response(RingCutSerializer(cut).data, status=202)
 
     @extend_schema(request=None, responses={201: CameraRecordingSerializer})
     @action(detail=True, methods=["post"], url_path="record")

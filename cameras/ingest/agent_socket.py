@@ -23,6 +23,7 @@ import asyncio
 import json
 import logging
 import time
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +33,7 @@ from django.db import Error as DatabaseError
 from cameras import h264
 from cameras.clock import ClockLine
 from cameras.ingest import catalog
+from cameras.ingest.ringwriter import RingWriter
 from cameras.ingest.station import Station
 from cameras.ingest.track import Track
 from cameras.redisline import frames_channel
@@ -107,6 +109,7 @@ class AgentSocket:
         self.camera = camera
         self.token = token
         self.tracks: dict[UUID, Track] = {}
+        self.ring: RingWriter | None = None
         self.highest = camera.last_sequence
         self.last_picture_ns: int | None = None
         self.simulated = False
@@ -162,6 +165,7 @@ class AgentSocket:
             writer.cancel()
             for recording in list(self.tracks):
                 await self.drop_track(recording)
+            await self.keep_ring(None)
             log.info("%s: agent gone", self.camera.slug)
 
     # ---- to the agent
@@ -205,6 +209,8 @@ class AgentSocket:
                 if track.takes(sequence, begins=head.codec != CODEC_H264 or head.is_key):
                     track.add(_received(head, now), picture)
                     break
+            if self.ring is not None:
+                self.ring.add(_received(head, now), picture)
             if sequence in self._owed:
                 # Sent late or again: it is data, but it is not what happens now.
                 self._owed.discard(sequence)
@@ -254,6 +260,8 @@ class AgentSocket:
         self.clock.add(times[0], times[1], times[2], now)
         for track in self.tracks.values():
             track.recorder.clock.add(times[0], times[1], times[2], now)
+        if self.ring is not None:
+            self.ring.add_clock(times[0], times[1], times[2], now)
 
     def _of_recording(self, kind: str, message: dict[str, Any]) -> None:
         recording = _recording_id(kind, message)
@@ -347,6 +355,14 @@ class AgentSocket:
         if codec != self.told_codec:
             self.told_codec = codec
             self.tell({"type": "codec", "codec": codec})
+
+    async def keep_ring(self, folder: Path | None) -> None:
+        """Keep in the ring what comes from now on, or (``None``) no more."""
+        if folder is not None and self.ring is None and not self._closed:
+            self.ring = RingWriter(folder)
+        elif folder is None and self.ring is not None:
+            ring, self.ring = self.ring, None
+            await ring.close()
 
     def ask_clock(self) -> None:
         estimate = self.clock.estimate()

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from cameras import services
 from cameras.models import Camera, CameraHealth, CameraRecording, RecordingState
+from cameras.ring import RING
 from sessions.tokens import digest_of
 
 T = TypeVar("T")
@@ -100,6 +101,12 @@ def _order(row: CameraRecording) -> Order:
         row.pk, row.camera.slug, row.camera_id, Path(settings.LAB_DATA_ROOT) / row.folder, row.state,
         row.started, row.stopped, health.last_seen if health else None,
     )  # fmt: skip
+
+
+def ring_folders() -> dict[str, Path]:
+    """Return by slug where what a camera sends is kept, for the cameras of which it is."""
+    slugs = Camera.objects.filter(keep_hours__gt=0, enabled=True).values_list("slug", flat=True)
+    return {slug: Path(settings.LAB_DATA_ROOT) / RING / slug for slug in slugs}
 
 
 def save_health(camera_id: UUID, last_sequence: int, agent: dict[str, Any]) -> None:

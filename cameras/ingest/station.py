@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
+from cameras.disk import free_bytes
 from cameras.ingest import catalog
 from cameras.redisline import CLAIM_CHANNEL, KEY_CHANNEL, WAKE_CHANNEL, Publisher, Subscriber, state_channel
 from cameras.relay.hub import SILENT_AFTER
@@ -37,6 +38,8 @@ HEALTH_PERIOD = 2.0
 # An agent that does not say that it has stopped (another program than ours) is given so long.
 SILENT_AGENT_GRACE = 5.0
 KEEP_STATE_SECONDS = 5
+# The ring stops below the reserve for recordings, and goes on when there is this much more.
+RING_RETURNS = 1.1
 
 
 class Station:
@@ -177,6 +180,19 @@ class Station:
             for recording in list(socket.tracks):
                 if recording not in wanted.get(slug, set()) and recording not in self._finishing:
                     await socket.drop_track(recording)
+        await self._follow_rings()
+
+    async def _follow_rings(self) -> None:
+        """Keep what the cameras send whose last hours are kept, while the disk has room for more than recordings."""
+        if not self.sockets:
+            return
+        wanted = await catalog.in_thread(catalog.ring_folders)
+        free = await asyncio.to_thread(free_bytes)
+        keeps = any(socket.ring is not None for socket in self.sockets.values())
+        if free < settings.LAB_DISK_RESERVE * (1 if keeps else RING_RETURNS):
+            wanted = {}
+        for slug, socket in list(self.sockets.items()):
+            await socket.keep_ring(wanted.get(slug))
 
     async def _with_agent(self, order: catalog.Order, socket: AgentSocket) -> None:
         track = socket.tracks.get(order.id)

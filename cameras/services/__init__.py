@@ -10,8 +10,10 @@ from cameras.services.recording import (
     stop_camera_recording,
     stop_recording,
 )
+from cameras.services.ring import carry_out_cut, prune_ring, save_cut
 
 __all__ = [
+    "carry_out_cut",
     "create_camera",
     "enrol_agent",
     "finish_recording",
@@ -19,9 +21,11 @@ __all__ = [
     "note_alerts",
     "offer_enrolment",
     "proxy_failed",
+    "prune_ring",
     "queue_proxy",
     "reopen_recording",
     "rotate_token",
+    "save_cut",
     "start_camera_recording",
     "start_recording",
     "stop_camera_recording",

@@ -115,8 +115,8 @@ def _plain(code: str) -> str:
 
 
 def update_camera(*, by: Any, camera: Camera, **changes: Any) -> Camera:
-    """Change a camera's name, rig, codec, or whether it is switched on."""
-    only_known(changes, {"name", "rig", "enabled", "codec"}, "a camera")
+    """Change a camera's name, rig, codec, whether it is switched on, or how many hours of it are kept."""
+    only_known(changes, {"name", "rig", "enabled", "codec", "keep_hours"}, "a camera")
     with one_write():
         camera = Camera.objects.select_for_update(of=("self",)).select_related("rig__project").get(pk=camera.pk)
         require(by, "change", camera)

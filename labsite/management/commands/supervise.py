@@ -31,6 +31,7 @@ DUTIES = (
     ("sessions.tasks", "sweep_sheets", 30.0),
     ("sessions.tasks", "sweep_uploads", 300.0),
     ("cameras.tasks", "sweep_proxies", 30.0),
+    ("cameras.tasks", "sweep_ring", 20.0),
     ("cameras.tasks", "watch_cameras", 1.0),
     ("cameras.tasks", "tell_alerts", 2.0),
 )

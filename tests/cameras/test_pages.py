@@ -203,3 +203,86 @@ def test_scrubbing_shows_the_right_frame(laboratory: Laboratory, browser: Browse
     assert browser.do(lambda: page.locator(".lost-mark").count()) == 1
     assert browser.do(lambda: page.evaluate("document.documentElement.scrollWidth")) <= PHONE["width"]
     assert browser.complaints == []
+
+
+@pytest.mark.long
+def test_looking_closer_on_a_phone(running: tuple[Laboratory, Catalog], browser: Browser, url: str) -> None:
+    _, catalog = running
+    slug = catalog.cameras[0].slug
+    page = browser.open(url, cookie_of(catalog.viewer), f"/cameras/{slug}/")
+    tile = page.locator(f"[data-slug={slug}]")
+    wait_for(lambda: browser.do(lambda: int(tile.get_attribute("data-frames") or 0)) > 5, "moving pictures", 30)
+    box = browser.do(tile.bounding_box)
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    fingers = browser.do(lambda: page.context.new_cdp_session(page))
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        at = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
+        browser.do(lambda: fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at}))
+
+    def state() -> dict[str, Any]:
+        """What is seen: the scale, where the picture's left edge is, and whether the page itself was enlarged."""
+        look = """() => {
+          const canvas = document.querySelector("[data-stage] canvas").getBoundingClientRect();
+          return {zoom: Number(document.querySelector("[data-stage]").dataset.zoom), left: canvas.left,
+                  width: canvas.width, page: visualViewport.scale};
+        }"""
+        return browser.do(lambda: page.evaluate(look))
+
+    def pinch(start: float, end: float) -> None:
+        touch("touchStart", (middle[0] - start, middle[1]), (middle[0] + start, middle[1]))
+        for step in range(1, 9):
+            apart = start + (end - start) * step / 8
+            touch("touchMove", (middle[0] - apart, middle[1]), (middle[0] + apart, middle[1]))
+        touch("touchEnd")
+
+    pinch(30, 120)
+    wait_for(lambda: state()["zoom"] > 3, "an enlarged picture", 10)
+    seen = state()
+    assert (seen["page"], round(seen["width"] / box["width"], 1)) == (1, round(seen["zoom"], 1))
+    # One finger drags the picture, and not past its border.
+    touch("touchStart", middle)
+    touch("touchMove", (middle[0] + 60, middle[1]))
+    touch("touchEnd")
+    wait_for(lambda: state()["left"] > seen["left"] + 30, "a dragged picture", 10)
+    touch("touchStart", middle)
+    for step in range(1, 9):
+        touch("touchMove", (middle[0] + 20 * step, middle[1]))
+    touch("touchEnd")
+    assert state()["left"] <= box["x"] + 0.5
+    if folder := os.environ.get("LAB_SCREENSHOTS"):
+        browser.do(lambda: page.screenshot(path=f"{folder}/camera-zoomed.png"))
+    browser.do(lambda: page.get_by_role("button", name="show the whole picture").click())
+    wait_for(lambda: state()["zoom"] == 1, "the whole picture", 10)
+    pinch(120, 30)
+    assert state()["zoom"] == 1
+    for _ in range(2):
+        browser.do(lambda: page.touchscreen.tap(*middle))
+    wait_for(lambda: state()["zoom"] == 2.5, "a picture enlarged by a double tap", 10)
+    browser.do(lambda: page.keyboard.press("0"))
+    wait_for(lambda: state()["zoom"] == 1, "the whole picture again", 10)
+
+    # Full screen keeps the phone awake for so long.
+    browser.do(lambda: page.get_by_role("button", name="Full screen").click())
+    stage = page.locator("[data-stage]")
+
+    def awake() -> bool:
+        return browser.do(lambda: stage.get_attribute("data-awake")) is not None
+
+    wait_for(awake, "a screen that stays on", 10)
+    browser.do(lambda: page.keyboard.press("Escape"))
+    wait_for(lambda: not awake(), "a screen that may go off", 10)
+
+    # A snapshot says when it was taken and how old it was.
+    browser.do(lambda: page.get_by_role("link", name="Snapshot").click())
+    about = page.locator("[data-snapshot-about]")
+    said = wait_for(lambda: "ms old" in (text := browser.do(about.inner_text)) and text, "a snapshot with its age", 15)
+    assert int(said.rpartition(" ms old")[0].rpartition(" ")[2]) < 3000
+    if folder:
+        browser.do(lambda: page.screenshot(path=f"{folder}/camera-snapshot.png"))
+    name = browser.do(lambda: page.locator("[data-snapshot-save]").get_attribute("download"))
+    assert name.startswith(f"{slug}-")
+    picture = page.locator("[data-snapshot-picture]")
+    assert browser.do(lambda: picture.evaluate("i => [i.naturalWidth, i.naturalHeight]")) == [320, 240]
+    assert browser.do(lambda: page.evaluate("document.documentElement.scrollWidth")) <= PHONE["width"]
+    assert browser.complaints == []

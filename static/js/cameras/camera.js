@@ -4,18 +4,35 @@ const stage = document.querySelector("[data-stage]");
 const full = document.querySelector("[data-full-screen]");
 let lock = null;
 
+// The browser takes the lock back whenever the page is hidden; it is asked for again when the page is seen.
 async function stayAwake() {
+  if (lock || document.hidden || !stage.classList.contains("stage-full")) return;
   try {
-    lock = await navigator.wakeLock?.request("screen");
+    const got = await navigator.wakeLock?.request("screen");
+    if (!got) return;
+    if (lock || !stage.classList.contains("stage-full")) {
+      got.release(); // Full screen was left, or the lock taken, while the browser thought about it.
+      return;
+    }
+    lock = got;
+    stage.dataset.awake = "";
+    got.addEventListener("release", () => {
+      if (lock !== got) return;
+      lock = null;
+      delete stage.dataset.awake;
+      stayAwake();
+    });
   } catch {
-    lock = null; // Low battery: the picture is shown all the same.
+    // Low battery: the picture is shown all the same.
   }
 }
 
 function leave() {
   stage.classList.remove("stage-full");
-  lock?.release();
+  const held = lock;
   lock = null;
+  delete stage.dataset.awake;
+  held?.release();
 }
 
 full?.addEventListener("click", async () => {
@@ -29,6 +46,7 @@ full?.addEventListener("click", async () => {
   // A phone without full screen for elements fills its window instead.
   await stage.requestFullscreen?.().catch(() => {});
 });
+document.addEventListener("visibilitychange", stayAwake);
 document.addEventListener("fullscreenchange", () => { if (!document.fullscreenElement) leave(); });
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") leave();

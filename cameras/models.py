@@ -152,6 +152,9 @@ class CameraRecording(models.Model):
     finished = models.DateTimeField(null=True, blank=True)
     frames = models.PositiveBigIntegerField(default=0)
     lost = models.PositiveBigIntegerField(default=0)
+    dropped = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="By the device, before its agent had them; empty where it does not tell."
+    )
     bytes = models.PositiveBigIntegerField(default=0)
     first_sequence = models.PositiveBigIntegerField(null=True, blank=True)
     last_sequence = models.PositiveBigIntegerField(

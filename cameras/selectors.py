@@ -165,11 +165,14 @@ def visible_alerts(user: Any) -> QuerySet[CameraAlert]:
 
 
 def timing_of(recording: CameraRecording, points: int) -> dict[str, Any]:
-    """Return what ``timing.describe`` says of a recording, and the ``events`` of its session while it was recorded."""
+    """Return what ``timing.describe`` says of a recording, and what its session had meanwhile.
+
+    ``dropped`` is what the device says to have dropped (``None``: it does not tell), ``events`` those of the session.
+    """
     times = downloads.times_of(recording)
     clock = ClockLine.load(downloads.folder_of(recording) / "clock.json")
     found = timing.describe(times, clock, first=recording.first_sequence, last=recording.last_sequence, points=points)
-    return {**found, "events": _events(recording, found, points)}
+    return {**found, "dropped": recording.dropped, "events": _events(recording, found, points)}
 
 
 def _events(recording: CameraRecording, found: dict[str, Any], points: int) -> list[dict[str, Any]]:

@@ -72,6 +72,8 @@ class Capture:
         self._state = StateFile(settings.spool / "state.json")
         self._last_captured_ns = 0
         self._previewed_ns = 0
+        # What the source that is open has said to have dropped.
+        self._dropped = 0
         self._rate_since: tuple[float, int] | None = None
         self._take_up()
         if settings.codec is not None:
@@ -179,6 +181,7 @@ class Capture:
             try:
                 source = open_source(self.settings.source, fps=self.settings.fps, size=self.settings.size)
                 self.simulated = source.simulated
+                self._dropped = 0
                 while not self._stop.is_set():
                     self._one(source)
                     delay = 0.5
@@ -203,6 +206,9 @@ class Capture:
 
     def _one(self, source: Source) -> None:
         picture, captured = source.read(self._next)
+        if (dropped := source.dropped) is not None:
+            self.outbox.device_dropped(dropped - self._dropped)
+            self._dropped = dropped
         height, width = picture.shape[:2]
         main = self._encode(picture, captured)
         small = None

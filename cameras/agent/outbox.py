@@ -50,6 +50,8 @@ class Held:
     first: int
     last: int | None = None
     lost: int = 0
+    # What the device dropped before this program had it; none where it does not tell.
+    dropped: int | None = None
     frames: dict[int, KeptFrame] = field(default_factory=dict)
     live: deque[int] = field(default_factory=deque)
     owed: deque[int] = field(default_factory=deque)
@@ -61,7 +63,7 @@ class Held:
 def _stopped(held: Held) -> str:
     """The last word on a recording: all that was kept of it has been sent."""
     held.stopped_sent = True
-    said = {"first": held.first, "last": held.last, "lost": held.lost}
+    said = {"first": held.first, "last": held.last, "lost": held.lost, "dropped": held.dropped}
     return json.dumps({"type": "stopped", "recording": held.recording, **said})
 
 
@@ -86,6 +88,8 @@ class Outbox:
         self._main_waits_for_key = False
         self._broken = False
         self._held: dict[str, Held] = {}
+        # What an earlier run noted of recordings that may go on.
+        self._noted_dropped: dict[str, int] = {}
         self._active: Held | None = None
         self._gap = False
         self._spool_problem = ""
@@ -161,6 +165,12 @@ class Outbox:
             self._gap = True
             if self._active is not None:
                 self._active.lost += lost
+
+    def device_dropped(self, count: int) -> None:
+        """The device tells that it dropped so many more pictures (or none)."""
+        with self._lock:
+            if self._active is not None:
+                self._active.dropped = (self._active.dropped or 0) + count
 
     # ---- the connection
 
@@ -253,7 +263,7 @@ class Outbox:
             held = self._held.get(recording)
             fresh = held is None
             if held is None:
-                held = Held(recording, next_sequence)
+                held = Held(recording, next_sequence, dropped=self._noted_dropped.get(recording))
                 self._held[recording] = held
             held.last = None
             held.stopped_sent = False
@@ -387,6 +397,8 @@ class Outbox:
 
     def recover(self, recordings: dict[str, dict[str, object]]) -> None:
         """Take up what an earlier run left in the spool; ``recordings`` is its note of first and last numbers."""
+        dropped = {recording: note.get("dropped") for recording, note in recordings.items() if isinstance(note, dict)}
+        self._noted_dropped = {recording: count for recording, count in dropped.items() if isinstance(count, int)}
         for folder in sorted(self.root.glob("*-*-*-*-*")):
             try:
                 spool = Spool(self.root, folder.name)
@@ -401,6 +413,7 @@ class Outbox:
                 spool.remove()
                 continue
             held = Held(folder.name, first if isinstance(first, int) else numbers[0], spool=spool)
+            held.dropped = self._noted_dropped.get(folder.name)
             held.last = last if isinstance(last, int) else numbers[-1]
             for number in numbers:
                 held.frames[number] = KeptFrame(None, None, 0.0, on_disk=True)
@@ -409,9 +422,12 @@ class Outbox:
     # ---- what others may know
 
     def recordings(self) -> dict[str, dict[str, object]]:
-        """Return first and last sequence numbers of the recordings that are held, as ``recover`` takes them."""
+        """Return what is noted of the recordings that are held (numbers, dropped), as ``recover`` takes it."""
         with self._lock:
-            return {held.recording: {"first": held.first, "last": held.last} for held in self._held.values()}
+            return {
+                held.recording: {"first": held.first, "last": held.last, "dropped": held.dropped}
+                for held in self._held.values()
+            }
 
     def report(self) -> dict[str, object]:
         """Return what the agent tells the server of itself: bytes and frames held, frames lost, a problem in words."""

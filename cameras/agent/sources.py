@@ -11,7 +11,9 @@
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections import deque
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import parse_qs
@@ -36,9 +38,16 @@ class EndOfSource(Exception):
 
 
 class Source(Protocol):
-    """Gives pictures as fast as they come."""
+    """Gives pictures as fast as they come.
+
+    ``dropped`` counts the pictures that the device took, or should have taken, and that never came here, since it was
+    opened; ``None`` where the device does not tell.
+    """
 
     simulated: bool
+
+    @property
+    def dropped(self) -> int | None: ...
 
     def read(self, number: int) -> tuple[np.ndarray, int]:
         """Wait for the next picture; return it (uint8, grey or BGR) and its capture time (ns since the Unix epoch)."""
@@ -47,11 +56,46 @@ class Source(Protocol):
     def close(self) -> None: ...
 
 
+class DeviceClock:
+    """Counts the pictures that were lost between a device and this program, from the device's own times of the others.
+
+    A hole of whole periods is counted when the next interval is as long as usual again: a camera that exposes longer in
+    the dark takes fewer pictures, and drops none.
+    """
+
+    ENOUGH = 15
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._last: float | None = None
+        self._intervals: deque[float] = deque(maxlen=61)
+        # Pictures missing before the last one, if they are, and the interval that was usual then (ms).
+        self._hole, self._period = 0, 0.0
+
+    def add(self, taken: float) -> None:
+        """Take the device's time of the next picture (ms)."""
+        last, self._last = self._last, taken
+        if last is None or taken <= last:
+            # A device that tells no time, or began to count anew.
+            self._intervals.clear()
+            self._hole = 0
+            return
+        interval = taken - last
+        if self._hole and round(interval / self._period) <= 1:
+            self.dropped += self._hole
+        self._hole = 0
+        if len(self._intervals) >= self.ENOUGH:
+            self._period = statistics.median(self._intervals)
+            self._hole = max(0, round(interval / self._period) - 1)
+        self._intervals.append(interval)
+
+
 class Pace:
-    """Waits so that pictures come at a rate; after a stall it goes on from now instead of hurrying."""
+    """Waits so that pictures come at a rate; after a stall it goes on from now instead of hurrying, and counts."""
 
     def __init__(self, fps: float) -> None:
         self.period = 1.0 / fps
+        self.missed = 0
         self._due = time.monotonic()
 
     def wait(self) -> None:
@@ -60,6 +104,7 @@ class Pace:
         if left > 0:
             time.sleep(left)
         elif left < -2 * self.period:
+            self.missed += int(-left / self.period)
             self._due = time.monotonic()
 
 
@@ -83,6 +128,11 @@ class SimulatedSource:
         draw_number(picture, number)
         return picture, captured
 
+    @property
+    def dropped(self) -> int:
+        """How many pictures should have been taken while this program was held up."""
+        return self._pace.missed
+
     def close(self) -> None:
         """Nothing is held."""
 
@@ -91,6 +141,8 @@ class FileSource:
     """A video file at its own or a given rate, in a loop or once."""
 
     simulated = False
+    # A file waits; it drops nothing and tells nothing.
+    dropped = None
 
     def __init__(self, path: Path, fps: float | None, size: tuple[int, int] | None, *, loop: bool) -> None:
         if not path.is_file():
@@ -128,6 +180,7 @@ class DeviceSource:
     def __init__(self, address: str | int, fps: float | None, size: tuple[int, int] | None) -> None:
         self._name = f"camera {address}" if isinstance(address, int) else address
         self._size = size
+        self._device: DeviceClock | None = None
         if isinstance(address, int):
             self._capture = cv2.VideoCapture(address)
             self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
@@ -142,11 +195,21 @@ class DeviceSource:
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         if not self._capture.isOpened():
             raise SourceLost(f"{self._name} cannot be opened")
+        if self._capture.getBackendName() == "V4L2":
+            # The driver notes when it took each picture; other backends give no time, or that of the stream.
+            self._device = DeviceClock()
+
+    @property
+    def dropped(self) -> int | None:
+        """How many pictures the driver took and nobody fetched in time; ``None`` where it gives no times."""
+        return None if self._device is None else self._device.dropped
 
     def read(self, number: int) -> tuple[np.ndarray, int]:
         if not self._capture.grab():
             raise SourceLost(f"{self._name} gives no picture")
         captured = time.time_ns()
+        if self._device is not None:
+            self._device.add(self._capture.get(cv2.CAP_PROP_POS_MSEC))
         ok, picture = self._capture.retrieve()
         if not ok:
             raise SourceLost(f"{self._name} gave a picture that cannot be decoded")

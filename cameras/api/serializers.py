@@ -125,7 +125,8 @@ class CameraRecordingSerializer(serializers.ModelSerializer):
         model = CameraRecording
         fields = (
             "id", "camera", "session", "recording", "state", "message", "started", "stopped", "finished", "frames",
-            "lost", "bytes", "first_sequence", "last_sequence", "offset_ms", "drift_ppm", "proxy", "proxy_message",
+            "lost", "dropped", "bytes", "first_sequence", "last_sequence", "offset_ms", "drift_ppm", "proxy",
+            "proxy_message",
         )  # fmt: skip
         read_only_fields = fields
 

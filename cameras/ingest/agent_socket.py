@@ -265,10 +265,10 @@ class AgentSocket:
 
     def _of_recording(self, kind: str, message: dict[str, Any]) -> None:
         recording = _recording_id(kind, message)
-        for name in ("first", "last"):
+        for name, what in (("first", "a sequence number"), ("last", "a sequence number"), ("dropped", "a count")):
             value = message.get(name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63):
-                raise Rejected(BAD_MESSAGE, f"{kind}: {name} must be a sequence number.")
+                raise Rejected(BAD_MESSAGE, f"{kind}: {name} must be {what}.")
         if kind == "pending":
             for first, last in _ranges(message):
                 self._owed.add_range(first, last)

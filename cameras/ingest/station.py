@@ -239,6 +239,7 @@ class Station:
                 recording_id=recording,
                 first=track.first,
                 last=track.last,
+                dropped=track.device_dropped,
                 clock=track.recorder.clock.estimate(),
             )
         finally:

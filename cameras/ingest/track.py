@@ -35,6 +35,7 @@ class Track:
         self.heard = time.monotonic()
         self.highest_seen = -1
         self.agent_lost = 0
+        self.device_dropped: int | None = None
         self.after_gaps = 0
         self._send = send
         self._on_change = on_change
@@ -106,6 +107,7 @@ class Track:
         if kind == "stopped":
             self.stopped = message
             self.agent_lost = int(message.get("lost") or 0)
+            self.device_dropped = message.get("dropped")
             # It has sent all that it has; what it announced and did not send it has lost.
             self._awaited = SequenceSet()
             self.recorder.hurry()

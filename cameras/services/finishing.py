@@ -30,17 +30,18 @@ def finish_recording(
     first: int | None = None,
     last: int | None = None,
     clock: dict[str, Any] | None = None,
+    dropped: int | None = None,
     message: str = "",
 ) -> CameraRecording:
     """Put a stopped recording into the catalog: its files, its frames and what is missing of them.
 
     ``first`` and ``last`` are the sequence numbers that the agent says it captured; without them the frame table's own
-    are taken. Does nothing when the recording was finished before; with frames that came late, changed files become new
-    revisions and new ones are added. What the catalog refuses makes the recording ``failed``, with the reason; its
-    files stay where they are.
+    are taken; ``dropped`` is what the device says to have dropped before the agent. Does nothing when the recording
+    was finished before; with frames that came late, changed files become new revisions and new ones are added. What
+    the catalog refuses makes the recording ``failed``, with the reason; its files stay where they are.
     """
     try:
-        return _finish(recording_id, first, last, clock, message)
+        return _finish(recording_id, first, last, clock=clock, dropped=dropped, message=message)
     except (Invalid, Conflict) as refusal:
         CameraRecording.objects.filter(pk=recording_id, state=RecordingState.STOPPING).update(
             state=RecordingState.FAILED, finished=timezone.now(), message=f"The catalog refused: {refusal.detail}"[:500]
@@ -49,7 +50,13 @@ def finish_recording(
 
 
 def _finish(
-    recording_id: UUID, first: int | None, last: int | None, clock: dict[str, Any] | None, message: str
+    recording_id: UUID,
+    first: int | None,
+    last: int | None,
+    *,
+    clock: dict[str, Any] | None,
+    dropped: int | None,
+    message: str,
 ) -> CameraRecording:
     with one_write():
         row = (
@@ -62,6 +69,7 @@ def _finish(
         folder = Path(settings.LAB_DATA_ROOT) / row.folder
         row.finished = timezone.now()
         row.message = message
+        row.dropped = row.dropped if dropped is None else dropped
         try:
             table = frametable.read(folder)
         except (FileNotFoundError, frametable.TableError):
@@ -113,6 +121,7 @@ def _describe(
         "camera": row.camera.slug,
         "frames": row.frames,
         "lost_frames": row.lost,
+        "dropped_by_device": row.dropped,
         "first_sequence": row.first_sequence,
         "last_sequence": row.last_sequence,
         "width": int(records["width"][0]),

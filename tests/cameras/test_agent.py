@@ -89,7 +89,7 @@ def test_the_last_word_is_said_though_all_frames_were_stored_before_it(tmp_path:
     box.stored(recording, 5, everything=False)
     texts = drain(box)[1]
     assert [text["type"] for text in texts] == ["stopping", "stopped"]
-    assert texts[-1] == {"type": "stopped", "recording": recording, "first": 1, "last": 5, "lost": 0}
+    assert texts[-1] == {"type": "stopped", "recording": recording, "first": 1, "last": 5, "lost": 0, "dropped": None}
     assert box.empty
 
 

@@ -139,6 +139,11 @@ class Stack:
         if name in self.processes:
             self.processes[name].wait()
 
+    def stop(self, name: str) -> None:
+        """End a process as its owner would."""
+        self.processes[name].terminate()
+        self.processes.pop(name).wait()
+
     def restart(self, name: str) -> None:
         """Start again what was killed; returns when it serves."""
         if name == "postgres":
@@ -150,8 +155,11 @@ class Stack:
             if name in self.ports:
                 wait_port(self.ports[name])
 
-    def log(self, name: str) -> str:
-        return (self.folder / f"{name}.log").read_text(errors="replace")
+    def print_logs(self) -> None:
+        """Print the end of what each process said."""
+        for name in self.processes:
+            said = (self.folder / f"{name}.log").read_text(errors="replace")[-4000:]
+            print(f"---- {name}\n{said}", file=sys.stderr)
 
     def close(self) -> None:
         # The agents first: they would complain of servers that go.

@@ -10,22 +10,25 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from benchmarks._camera_stack import Link, cpu_seconds, free_port, say, viewer_key, wait_port
+
 ROOT = Path(__file__).resolve().parents[1]
 SHIM = ROOT.parent / "shared" / "tools" / "camera_load" / "v4l2shim.c"
 CAMERAS, VIEWERS, FPS = 4, 8, 30
 WARM_SECONDS, SECONDS = 3.0, 10.0
+# A link far away: s each way; which share of 16 kB pieces is lost, and how long TCP takes to send one again.
+DELAY, STALLS, STALL = 0.15, 0.01, 0.2
 
 
 def run() -> list[dict[str, Any]]:
@@ -36,20 +39,24 @@ def run() -> list[dict[str, Any]]:
     django.setup()
     with tempfile.TemporaryDirectory(prefix="labsite-bench-") as folder:
         with _laboratory(Path(folder)) as place:
-            full = place.measure(_viewers(place, CAMERAS, VIEWERS), "full")
-            thin = place.measure(
-                [*_viewers(place, CAMERAS, 1), *_viewers(place, 1, 4, label="thin", rate=300_000)], "thin"
-            )
+            thin = place.measure([*place.viewers(CAMERAS, 1), *place.viewers(1, 4, label="thin", rate=300_000)], "thin")
             stalled = place.measure(
-                [*_viewers(place, CAMERAS, VIEWERS), *_viewers(place, 1, VIEWERS, label="stalled", stalled=True)],
+                [*place.viewers(CAMERAS, VIEWERS), *place.viewers(1, VIEWERS, label="stalled", stalled=True)],
                 "stalled",
             )
+            with closing(Link(place.web_port, delay=DELAY, stalls=STALLS, stall=STALL)) as link:
+                far = place.measure(
+                    [*place.viewers(CAMERAS, VIEWERS - 1), *place.viewers(CAMERAS, 1, label="far", port=link.port)],
+                    "far",
+                )
+            # Right before its peer: what else runs on the machine costs both the same.
+            full = place.measure(place.viewers(CAMERAS, VIEWERS), "full")
         peer = _ustreamer(Path(folder))
-    return [*_rows(full, thin, stalled, peer)]
+    return [*_rows(full, thin, stalled, far, peer)]
 
 
 def _rows(
-    full: dict[str, Any], thin: dict[str, Any], stalled: dict[str, Any], peer: float | None
+    full: dict[str, Any], thin: dict[str, Any], stalled: dict[str, Any], far: dict[str, Any], peer: float | None
 ) -> Iterator[dict[str, Any]]:
     def row(
         name: str, value: float, unit: str, against: str | None = None, figure: float | None = None
@@ -62,6 +69,8 @@ def _rows(
     yield row("cameras: picture age p95", max(v["age_p95"] for v in full["viewers"]), "ms")
     cost = full["cpu"] / full["frames"] * 1000
     against = "ustreamer" if peer else None
+    if not peer:
+        print(f"cameras: no ratio to ustreamer: {_without_ustreamer()}", file=sys.stderr)
     yield row("cameras: CPU per 1,000 delivered frames, ingest included", cost, "s", against, peer)
     relay = (full["cpu_of"]["web"] + full["cpu_of"]["redis"]) / full["frames"] * 1000
     yield row("cameras: CPU per 1,000 delivered frames, relay and Redis", relay, "s", against, peer)
@@ -73,10 +82,14 @@ def _rows(
     yield row(f"cameras: slowest viewer beside {VIEWERS} that stopped reading", others, "frames/s", "promise", 29.0)
     lost = sum(v["skipped"] for v in stalled["viewers"] if v["label"] == "full")
     yield row("cameras: frames the others lost to them", lost, "frames")
-    yield row("cameras: memory growth of web with them", stalled["growth"] / 1e6, "MB")
+    age = max(v["age_p95"] for v in far["viewers"] if v["label"] == "far")
+    yield row("cameras: picture age p95 with 150 ms each way and 1 % stalls", age / 1000, "s", "promise", 0.6)
+    others = min(v["fps"] for v in far["viewers"] if v["label"] == "full")
+    yield row("cameras: slowest viewer beside those", others, "frames/s", "promise", 29.0)
+    yield row("cameras: memory growth of web with viewers that stopped reading", stalled["growth"] / 1e6, "MB")
 
 
-class _Place:
+class Place:
     """The running processes and how to measure them."""
 
     def __init__(self, web_port: int, slugs: list[str], key: str, pids: dict[str, int]) -> None:
@@ -85,6 +98,23 @@ class _Place:
     def _memory(self) -> int:
         return sum(psutil.Process(pid).memory_info().rss for name, pid in self.pids.items() if name == "web")
 
+    def viewers(
+        self, cameras: int, each: int, label: str = "full", *, rendition: str = "main", **more: Any
+    ) -> list[dict[str, Any]]:
+        """Return the plan of ``each`` viewers for each of the first ``cameras``."""
+        return [
+            {
+                "host": "127.0.0.1",
+                "port": self.web_port,
+                "path": f"/ws/cameras/{slug}/live/?credit=2&rendition={rendition}",
+                "key": self.key,
+                "label": label,
+                **more,
+            }
+            for slug in self.slugs[:cameras]
+            for _ in range(each)
+        ]
+
     def measure(self, plan: list[dict[str, Any]], what: str) -> dict[str, Any]:
         """Let viewers look for SECONDS; returns their frames and what the servers used."""
         command = [sys.executable, "-m", "benchmarks._camera_viewers"]
@@ -92,17 +122,17 @@ class _Place:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            _say(process, json.dumps(plan))
+            say(process, json.dumps(plan))
             if process.stdout.readline().strip() != "ready":
                 raise RuntimeError(f"the viewers of {what} did not connect")
             time.sleep(WARM_SECONDS)
             memory = self._memory()
-            before = {name: _cpu(pid) for name, pid in self.pids.items()}
-            _say(process, "start")
+            before = {name: cpu_seconds(pid) for name, pid in self.pids.items()}
+            say(process, "start")
             time.sleep(SECONDS)
-            after = {name: _cpu(pid) for name, pid in self.pids.items()}
+            after = {name: cpu_seconds(pid) for name, pid in self.pids.items()}
             grown = self._memory() - memory
-            _say(process, "stop")
+            say(process, "stop")
             viewers = json.loads(process.stdout.readline())
         finally:
             process.kill()
@@ -114,24 +144,8 @@ class _Place:
         return {"viewers": viewers, "frames": frames, "cpu": sum(used.values()), "cpu_of": used, "growth": grown}
 
 
-def _viewers(place: _Place, cameras: int, each: int, label: str = "full", **more: Any) -> list[dict[str, Any]]:
-    """Return the plan of ``each`` viewers for each of the first ``cameras``."""
-    return [
-        {
-            "host": "127.0.0.1",
-            "port": place.web_port,
-            "path": f"/ws/cameras/{slug}/live/?credit=2",
-            "key": place.key,
-            "label": label,
-            **more,
-        }
-        for slug in place.slugs[:cameras]
-        for _ in range(each)
-    ]
-
-
 @contextmanager
-def _laboratory(folder: Path) -> Iterator[_Place]:
+def _laboratory(folder: Path) -> Iterator[Place]:
     """Start ingest and web on the database and Redis of the environment, and a feeder for the cameras."""
     import redis
     from django.conf import settings
@@ -143,9 +157,9 @@ def _laboratory(folder: Path) -> Iterator[_Place]:
     from sessions.permissions import LABORATORY
 
     call_command("migrate", verbosity=0)
-    key = _viewer_key()
+    key = viewer_key()
     rig, _ = Rig.objects.get_or_create(name="benchmark")
-    ports = {"web": _free_port(), "ingest": _free_port()}
+    ports = {"web": free_port(), "ingest": free_port()}
     slugs, feed = [], []
     for number in range(CAMERAS):
         slug = f"bench-{number}"
@@ -166,7 +180,7 @@ def _laboratory(folder: Path) -> Iterator[_Place]:
             processes.append(started)
             pids[part] = started.pid
         for port in ports.values():
-            _wait_port(port)
+            wait_port(port)
         with redis.Redis.from_url(settings.LAB_REDIS_URL) as client:
             pids["redis"] = client.info("server")["process_id"]
         feeder = subprocess.Popen(
@@ -177,10 +191,10 @@ def _laboratory(folder: Path) -> Iterator[_Place]:
             text=True,
         )
         processes.append(feeder)
-        _say(feeder, json.dumps(feed))
+        say(feeder, json.dumps(feed))
         assert feeder.stdout is not None
         feeder.stdout.readline()
-        yield _Place(ports["web"], slugs, key, pids)
+        yield Place(ports["web"], slugs, key, pids)
     finally:
         # The feeder first: it would complain of servers that go.
         for process in reversed(processes):
@@ -190,22 +204,19 @@ def _laboratory(folder: Path) -> Iterator[_Place]:
             Camera.objects.filter(slug=slug).delete()
 
 
-def _viewer_key() -> str:
-    from django.contrib.auth import get_user_model
-
-    from sessions.tokens import create_token
-
-    user, _ = get_user_model().objects.get_or_create(
-        username="benchmark", defaults={"is_superuser": True, "is_active": True}
-    )
-    return create_token(user=user, name="benchmark")[1]
+def _without_ustreamer() -> str:
+    """Return why ustreamer cannot run here, in words; empty where it can."""
+    for program in ("ustreamer", "gcc"):
+        if not shutil.which(program):
+            return f"there is no {program} on PATH"
+    return "" if SHIM.is_file() else f"there is no {SHIM}"
 
 
 def _ustreamer(folder: Path) -> float | None:
     """Return ustreamer's CPU seconds for 1,000 delivered frames of the same size, or ``None`` where it cannot run."""
     from benchmarks._camera_feeder import pool
 
-    if not (shutil.which("ustreamer") and shutil.which("gcc") and SHIM.is_file()):
+    if _without_ustreamer():
         return None
     library = folder / "v4l2shim.so"
     subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", str(library), str(SHIM), "-ldl"], check=True)
@@ -214,7 +225,7 @@ def _ustreamer(folder: Path) -> float | None:
     processes, ports = [], []
     try:
         for number in range(CAMERAS):
-            port = _free_port()
+            port = free_port()
             ports.append(port)
             command = [
                 "ustreamer", "-d", "/dev/video0", "-m", "MJPEG", "-c", "HW", "-r", "640x480", "-f", str(FPS),
@@ -227,44 +238,16 @@ def _ustreamer(folder: Path) -> float | None:
                 )
             )
         for port in ports:
-            _wait_port(port)
+            wait_port(port)
         plan = [
             {"host": "127.0.0.1", "port": port, "path": "/stream", "http": True, "label": "full"}
             for port in ports
             for _ in range(VIEWERS)
         ]
         pids = {f"ustreamer {number}": process.pid for number, process in enumerate(processes)}
-        measured = _Place(0, [], "", pids).measure(plan, "ustreamer")
+        measured = Place(0, [], "", pids).measure(plan, "ustreamer")
         return measured["cpu"] / measured["frames"] * 1000 if measured["frames"] else None
     finally:
         for process in processes:
             process.kill()
             process.wait()
-
-
-def _cpu(pid: int) -> float:
-    """Return the CPU seconds that a process has used."""
-    times = psutil.Process(pid).cpu_times()
-    return times.user + times.system
-
-
-def _say(process: subprocess.Popen[str], line: str) -> None:
-    assert process.stdin is not None
-    process.stdin.write(line + "\n")
-    process.stdin.flush()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_port(port: int) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise RuntimeError(f"nothing listens on port {port} after 60 s")

@@ -18,16 +18,16 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import requests
 
+from benchmarks._camera_recordings import LostFramesError, look_at_every_picture, table_of, until
 from benchmarks._camera_stack import Link, Stack, disk_of_its_own, make_cameras, make_session, viewer_key
 
 ON_REQUEST = True
@@ -38,10 +38,6 @@ MOST_LOST_BY_AN_AGENT = 1.0
 CATCH_UP_SECONDS = 60.0
 DISK_BYTES = 3_000_000_000
 ALARM_BYTES, RESERVE_BYTES = 400_000_000, 200_000_000
-
-
-class LostFramesError(Exception):
-    """A frame is missing that nobody was allowed to lose, or a picture is not the one that the table says."""
 
 
 @dataclass
@@ -81,8 +77,7 @@ def run(*, kills: int = 50, cut: int = 60) -> list[dict[str, Any]]:
                     trial.fill(no_disk)
                 return trial.rows()
             except (LostFramesError, TimeoutError):
-                for part in stack.processes:
-                    print(f"---- {part}\n{stack.log(part)[-3000:]}", flush=True)
+                stack.print_logs()
                 raise
             finally:
                 stack.close()
@@ -189,23 +184,23 @@ class Trial:
         ballast = data / "ballast"
         with ballast.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, free - ALARM_BYTES + 50_000_000)
-        _until(lambda: _open_alerts() == {AlertKind.DISK: 1}, "the early alarm", 30)
+        until(lambda: _open_alerts() == {AlertKind.DISK: 1}, "the early alarm", 30)
         began = time.monotonic()
         size = _fill(data / "ballast-2")
-        _until(lambda: _open_alerts().get(AlertKind.UNSTORED) == len(self._followed), "the alert that it is full", 60)
-        before = [len(_table(one.folder)) for one in self._followed]
+        until(lambda: _open_alerts().get(AlertKind.UNSTORED) == len(self._followed), "the alert that it is full", 60)
+        before = [len(table_of(one.folder)) for one in self._followed]
         try:
             services.start_recording(session=self._session, by=LABORATORY)
         except DiskLow:
             pass
         else:
             raise RuntimeError("a recording was started on a full disk")
-        if any(len(_table(one.folder)) < count for one, count in zip(self._followed, before, strict=True)):
+        if any(len(table_of(one.folder)) < count for one, count in zip(self._followed, before, strict=True)):
             raise LostFramesError("something was deleted to make room")
         ballast.unlink()
         (data / "ballast-2").unlink()
         self.settle(f"disk full ({size / 1e6:.0f} MB)", began)
-        _until(lambda: not _open_alerts(), "the end of the alerts", 30)
+        until(lambda: not _open_alerts(), "the end of the alerts", 30)
 
     # ---- what is found
 
@@ -214,7 +209,7 @@ class Trial:
         killed = killed or {}
         back, now = time.monotonic(), time.time_ns()
         for one in self._followed:
-            _until(lambda one=one: self._live(one.slug), f"a live picture of {one.slug} after {what}")  # type: ignore[misc]
+            until(lambda one=one: self._live(one.slug), f"a live picture of {one.slug} after {what}")  # type: ignore[misc]
         live = time.monotonic()
         lost: list[str] = []
         for one in self._followed:
@@ -242,11 +237,11 @@ class Trial:
 
         def whole() -> bool:
             nonlocal found
-            found = _table(one.folder)
+            found = table_of(one.folder)
             return _newest(found) > since and len(found.gaps()) == expected
 
         try:
-            _until(whole, "", CATCH_UP_SECONDS)
+            until(whole, "", CATCH_UP_SECONDS)
         except TimeoutError:
             gaps = [gap for gap in found.gaps() if gap not in one.gaps]
             late = "" if _newest(found) > since else ", and none that was captured since is there"
@@ -275,16 +270,16 @@ class Trial:
             row.refresh_from_db()
             return row.state in {"finished", "failed"}
 
-        _until(done, f"the end of the recording of {one.slug}")
+        until(done, f"the end of the recording of {one.slug}")
         if row.state != "finished":
             raise LostFramesError(f"{one.slug}: {row.message}")
-        table = _table(one.folder)
+        table = table_of(one.folder)
         allowed = sum(last - first + 1 for first, last in one.gaps)
         if table.gaps() != one.gaps or row.lost != allowed or table.torn_bytes or table.missing:
             raise LostFramesError(
                 f"{one.slug}: gaps {table.gaps()}, {row.lost} lost, {table.missing} without a picture"
             )
-        _look_at_every_picture(one, table)
+        look_at_every_picture(one.folder, table)
         self._frames += len(table)
         self._allowed += allowed
 
@@ -312,35 +307,6 @@ class Trial:
         return rows
 
 
-def _look_at_every_picture(one: Followed, table: Any) -> None:
-    """Decode all pictures and compare their numbers with the table; LostFramesError names the first that is another."""
-    from cameras import frametable
-    from cameras.agent.strip import read_number
-
-    for segment in np.unique(table.records["segment"]):
-        mine = table.records[table.records["segment"] == segment]
-        data = (one.folder / frametable.segment_name(int(segment))).read_bytes()
-        if len(data) != int(mine["length"].sum()):
-            raise LostFramesError(f"{one.slug}: segment {segment} has bytes that the table does not know")
-        for record in mine:
-            start = int(record["offset"])
-            encoded = np.frombuffer(data, np.uint8, int(record["length"]), start)
-            picture = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)
-            if picture is None or read_number(picture) != record["sequence"]:
-                raise LostFramesError(f"{one.slug}: the picture of frame {record['sequence']} is another")
-
-
-def _table(folder: Path) -> Any:
-    from uuid import UUID
-
-    from cameras import frametable
-
-    try:
-        return frametable.read(folder)
-    except (FileNotFoundError, frametable.TableError):
-        return frametable.FrameTable(UUID(int=0), 0, np.empty(0, frametable.DTYPE), 0, 0, 0)
-
-
 def _newest(table: Any) -> int:
     """Return when the newest frame was captured, ns since the Unix epoch."""
     return int(table.records["captured_ns"].max()) if len(table) else 0
@@ -365,19 +331,3 @@ def _fill(path: Path) -> int:
             except OSError:
                 continue
     return size
-
-
-def _until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> None:
-    """Wait for a condition, also over a database that was just restarted; TimeoutError names what did not come."""
-    from django.db import Error as DatabaseError
-    from django.db import connection
-
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if condition():
-                return
-        except DatabaseError:
-            connection.close()
-        time.sleep(0.1)
-    raise TimeoutError(f"{what} did not come within {seconds:.0f} s")

@@ -42,7 +42,8 @@ class Track:
         self._awaited = SequenceSet()
         self._announced = False
         self._highest = -1
-        self._in_flight = 0
+        # Handed to the recorder and not known to be on the disk.
+        self._handed = SequenceSet()
         self._resend = False
         self.recorder = Recorder(
             folder, recording, on_open=self._opened, on_stored=self._stored, on_trouble=self._troubled
@@ -135,13 +136,16 @@ class Track:
         # An agent that announces does so before it sends frames.
         self._announced = True
         if self.recorder.add(header, picture):
-            self._in_flight += 1
+            self._handed.add(header.sequence)
+        else:
+            # The agent is asked for it again, and must not hear before that all up to a later one is stored.
+            self._awaited.add(header.sequence)
 
     # ---- what the recorder says
 
     def _stored(self, sequences: list[int]) -> None:
-        self._in_flight = max(0, self._in_flight - len(sequences))
         for sequence in sequences:
+            self._handed.discard(sequence)
             self._awaited.discard(sequence)
         self._highest = max(self._highest, *sequences)
         self._tell_stored()
@@ -150,7 +154,10 @@ class Track:
 
     def _troubled(self, text: str) -> None:
         if text:
-            self._in_flight = 0
+            # What was handed over and not written is dropped; it comes again.
+            for first, last in self._handed:
+                self._awaited.add_range(first, last)
+            self._handed = SequenceSet()
             self.stopped = None
         else:
             self._send({"type": "resend", "recording": str(self.recording)})
@@ -176,4 +183,4 @@ class Track:
     @property
     def complete(self) -> bool:
         """Whether the agent has said its last word and all of it is on the disk."""
-        return self.recorder.is_open and self.stopped is not None and not self._in_flight and not self.recorder.trouble
+        return self.recorder.is_open and self.stopped is not None and not self._handed and not self.recorder.trouble

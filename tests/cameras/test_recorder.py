@@ -6,10 +6,12 @@ import asyncio
 import resource
 import signal
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from cameras import frametable
 from cameras.ingest.recorder import Recorder
+from cameras.ingest.track import Track
 from cameras.wire import FrameHeader
 
 
@@ -62,3 +64,42 @@ async def test_a_disk_that_refuses_costs_time_and_no_frame(tmp_path: Path) -> No
     assert table.in_order()["sequence"].tolist() == list(range(1, 41))
     for record in table.records:
         assert frametable.read_picture(tmp_path / "r", record) == picture(record["sequence"])
+
+
+async def test_what_was_dropped_is_not_called_stored_when_later_frames_are(tmp_path: Path) -> None:
+    """Between the moment that the disk works again and the agent's next word, new frames come and are stored."""
+    told: list[dict[str, Any]] = []
+    track = Track(UUID(int=6), tmp_path / "r", told.append, order="recording", started=0.0, on_change=lambda: None)
+
+    def stored() -> int:
+        return max((message["sequence"] for message in told if message["type"] == "stored"), default=0)
+
+    def add(first: int, last: int) -> None:
+        for number in range(first, last + 1):
+            track.add(FrameHeader(number, number, 64, 48), memoryview(picture(number)))
+
+    await until(lambda: track.recorder.is_open)
+    track.said({"type": "recording", "first": 1})
+    add(1, 20)
+    await until(lambda: stored() == 20)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        size = (tmp_path / "r" / "segment-0001.mjpeg").stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 5000, limit[1]))
+        add(21, 30)
+        await until(lambda: bool(track.recorder.trouble))
+        add(31, 32)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, ignored)
+    await until(lambda: any(message["type"] == "resend" for message in told))
+    add(33, 40)
+    await until(lambda: 40 in track.recorder.store.stored)
+    add(41, 41)
+    await until(lambda: 41 in track.recorder.store.stored)
+    assert stored() == 20
+    track.said({"type": "pending", "first": 1, "ranges": [[21, 41]]})
+    add(21, 32)
+    await until(lambda: stored() == 41)
+    await track.recorder.close()

@@ -28,6 +28,11 @@ def jobs(user: Any) -> QuerySet[Job]:
     return visible(user, queryset.defer("log", "environment", "result__provenance"))
 
 
+def job_rows(user: Any) -> QuerySet[Job]:
+    """Return jobs as a table shows them: with what the sessions that they read are called."""
+    return jobs(user).prefetch_related("inputs__recording__session__task", "inputs__recording__session__animals")
+
+
 def of_session(queryset: QuerySet[Job], session_id: str) -> QuerySet[Job]:
     """Narrow jobs to those that read a recording of a session; ``NotFound`` when that is no identifier."""
     try:

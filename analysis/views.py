@@ -8,7 +8,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -20,17 +19,16 @@ from analysis.jobs.models import ENDED, Job, JobState, Result
 from analysis.submission_page import chosen_inputs, page_of_choices
 from sessions.downloads import file_response
 from sessions.errors import Invalid
+from sessions.pagination import page_of
 from sessions.permissions import can
 from sessions.requests import HtmxRequest
-
-JOBS_ON_A_PAGE = 50
 
 
 @login_required
 @require_GET
 def job_list(request: HtmxRequest) -> HttpResponse:
     """The jobs of the user's projects, newest first; the table alone when htmx asks for it again."""
-    jobs = selectors.jobs(request.user)
+    jobs = selectors.job_rows(request.user)
     state = request.GET.get("state", "")
     if state in JobState.values:
         jobs = jobs.filter(state=state)
@@ -40,7 +38,7 @@ def job_list(request: HtmxRequest) -> HttpResponse:
     session = request.GET.get("session", "")
     if session:
         jobs = selectors.of_session(jobs, session)
-    page = Paginator(jobs, JOBS_ON_A_PAGE).get_page(request.GET.get("page"))
+    page = page_of(request, jobs)
     rows = [{"job": job, "left": selectors.time_left(job), "took": selectors.took(job)} for job in page]
     from analysis.pipelines import registry
 

@@ -1,9 +1,10 @@
 """`./lab bench [NAME ...] [--json FILE]`: run the benchmarks and print each figure as a ratio to its peer.
 
 A benchmark is a module in this directory with `run() -> list[dict]`; each dict has `name`, `value`, `unit`, `peer`,
-`peer_value` and `ratio`. A figure without a peer has None in the last three. What `run` takes by keyword (`kills`, say)
-is an option of the command line. One that says `ON_REQUEST` takes minutes and runs only when it is named. They run one
-after another in one process, with the database and the broker of a LAB_HOME of their own in the environment.
+`peer_value` and `ratio`. A figure without a peer has None in the last three. One whose peer is a bound may have
+`broken`: true makes the command fail. What `run` takes by keyword (`kills`, say) is an option of the command line. One
+that says `ON_REQUEST` takes minutes and runs only when it is named. They run one after another in one process, with the
+database and the broker of a LAB_HOME of their own in the environment.
 """
 
 import argparse
@@ -50,7 +51,7 @@ def checked(name: str, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for result in results:
         if missing := [field for field in FIELDS if field not in result]:
             raise ValueError(f"a result of benchmark {name} lacks {', '.join(missing)}: {result}")
-    return [{field: result[field] for field in FIELDS} for result in results]
+    return [{field: result[field] for field in FIELDS} | {"broken": result.get("broken", False)} for result in results]
 
 
 def number(value: float | None) -> str:
@@ -103,7 +104,7 @@ def run(names: list[str], options: dict[str, int]) -> tuple[list[dict[str, Any]]
 
 
 def main() -> int:
-    """Run what the command line names; returns 1 where a benchmark failed."""
+    """Run what the command line names; returns 1 where a benchmark failed or broke a bound."""
     parser = argparse.ArgumentParser(prog="./lab bench", description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--json", metavar="FILE")
@@ -130,9 +131,12 @@ def main() -> int:
     print(table(results))
     if options.json:
         Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
+    broken = [result["name"] for result in results if result["broken"]]
+    for name in broken:
+        print(f"lab: out of its bound: {name}", file=sys.stderr)
     if failed:
         print(f"lab: failed: {', '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
+    return 1 if failed or broken else 0
 
 
 if __name__ == "__main__":

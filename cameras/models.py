@@ -183,6 +183,7 @@ class CameraRecording(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["camera", "-started"]),
+            models.Index(fields=["-started", "id"]),
             models.Index(fields=["state"], condition=~Q(state="finished"), name="camera_recording_open"),
         ]
 

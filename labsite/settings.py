@@ -243,8 +243,8 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_FILTER_BACKENDS": [
-        "django_filters.rest_framework.DjangoFilterBackend",
-        "rest_framework.filters.OrderingFilter",
+        "sessions.api.strictness.StrictFilterBackend",
+        "sessions.api.strictness.StrictOrderingFilter",
     ],
     "DEFAULT_PAGINATION_CLASS": "sessions.pagination.LabPagination",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

@@ -92,7 +92,8 @@ def visible(user: Any, queryset: QuerySet[Any], project: str = "project") -> Que
     """
     if _administers(user):
         return queryset
-    mine = projects_for(user)
+    # Asked for first: Postgres plans a list well only when it knows the projects, and thereby how many rows they have.
+    mine = list(projects_for(user).values_list("pk", flat=True))
     if project in {"project", "rig__project"} and queryset.model.__name__ in {"Rig", "Camera"}:
         lab_wide = Q(**{f"{project}__isnull": True}) if rank_in(user, None) else Q(pk__in=[])
         return queryset.filter(Q(**{f"{project}__in": mine}) | lab_wide)

@@ -262,13 +262,16 @@ def search(user: Any, text: str, limit: int = 20) -> dict[str, list[Any]]:
 
 def matching(queryset: QuerySet[Any], words: list[str], *fields: str) -> QuerySet[Any]:
     """Narrow to rows of which every word is in one of the fields."""
-    ids = queryset.model.objects.order_by()
     for word in words:
         anywhere = Q()
         for field in fields:
-            anywhere |= Q(**{f"{field}__icontains": word})
-        ids = ids.filter(anywhere)
-    return queryset.filter(pk__in=ids.values("pk"))
+            found = Q(**{f"{field}__icontains": word})
+            # A set of its own for each relation: joined at once, the rows would be their product.
+            anywhere |= (
+                Q(pk__in=queryset.model.objects.order_by().filter(found).values("pk")) if "__" in field else found
+            )
+        queryset = queryset.filter(anywhere)
+    return queryset
 
 
 def history(instance: Any, limit: int = 50) -> list[dict[str, Any]]:

@@ -141,6 +141,7 @@ class Result(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-created", "id"]
+        indexes: ClassVar = [models.Index(fields=["-created", "id"])]
 
     def __str__(self) -> str:
         return f"result of {self.job}"

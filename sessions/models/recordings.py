@@ -132,6 +132,7 @@ class DataFile(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["recording", "order"]),
+            models.Index(fields=["created", "id"]),
             models.Index(fields=["created"], condition=Q(sha256=""), name="data_file_unhashed"),
         ]
 

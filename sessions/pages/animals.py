@@ -6,16 +6,14 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from sessions import selectors, services
 from sessions.forms import AnimalForm, AnimalListFilter, carry_out
+from sessions.pagination import page_of
 from sessions.permissions import can, projects_for, require
-
-PAGE = 50
 
 
 @login_required
@@ -31,7 +29,7 @@ def animals(request: HttpRequest) -> HttpResponse:
             rows = rows.filter(project=form.cleaned_data["project"])
         if form.cleaned_data["status"]:
             rows = rows.filter(status=form.cleaned_data["status"])
-    page = Paginator(rows.order_by("identifier"), PAGE).get_page(request.GET.get("page"))
+    page = page_of(request, rows.order_by("identifier"))
     return render(
         request,
         "sessions/animals.html",
@@ -44,7 +42,7 @@ def animals(request: HttpRequest) -> HttpResponse:
 def animal(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One animal: its facts, sessions, and every change of its record."""
     row = selectors.one(selectors.animals(request.user), pk)
-    sessions = Paginator(selectors.sessions(request.user).filter(animals=row), PAGE).get_page(request.GET.get("page"))
+    sessions = page_of(request, selectors.sessions(request.user).filter(animals=row))
     return render(
         request,
         "sessions/animal.html",

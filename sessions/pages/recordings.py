@@ -5,7 +5,6 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -16,9 +15,9 @@ from sessions.downloads import data_file_response
 from sessions.formats import FORMATS
 from sessions.forms import RecordingListFilter
 from sessions.models import FileRole
+from sessions.pagination import page_of
 from sessions.permissions import can
 
-PAGE = 50
 FILES_SHOWN = 100
 PLAYABLE = (".mp4", ".m4v", ".webm")
 
@@ -34,7 +33,7 @@ def recordings(request: HttpRequest) -> HttpResponse:
             rows = selectors.matching(rows, text.split(), *selectors.RECORDING_WORDS)
         if form.cleaned_data["kind"]:
             rows = rows.filter(kind=form.cleaned_data["kind"])
-    page = Paginator(rows.order_by("-created", "id"), PAGE).get_page(request.GET.get("page"))
+    page = page_of(request, rows.order_by("-created", "id"))
     filtered = any(request.GET.values())
     return render(request, "sessions/recordings.html", {"form": form, "page": page, "filtered": filtered})
 

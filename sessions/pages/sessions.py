@@ -8,7 +8,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -17,10 +16,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from sessions import selectors, services
 from sessions.data_roots import DEFAULT, default_root
 from sessions.forms import NotesForm, RegisterForm, SessionListFilter, StartSessionForm, carry_out, session_initial
+from sessions.pagination import page_of
 from sessions.permissions import can, projects_for, require
 from sessions.requests import HtmxRequest
 
-PAGE = 50
 EVENTS_SHOWN = 100
 
 
@@ -40,7 +39,7 @@ def sessions(request: HttpRequest) -> HttpResponse:
             rows = selectors.matching(rows, [animal], "session_animals__animal__identifier")
         if form.cleaned_data["state"]:
             rows = rows.filter(end__isnull=form.cleaned_data["state"] == "running")
-    page = Paginator(rows.order_by("-start", "id"), PAGE).get_page(request.GET.get("page"))
+    page = page_of(request, rows.order_by("-start", "id"))
     may_add = projects_for(request.user, "change").exists()
     filtered = any(request.GET.values())
     return render(

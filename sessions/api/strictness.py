@@ -1,0 +1,48 @@
+"""Lists are narrowed and ordered by what is declared; another name is refused, not ignored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django_filters.rest_framework import DjangoFilterBackend
+from rest_framework.filters import OrderingFilter
+from rest_framework.request import Request
+
+from sessions.errors import Invalid
+
+
+class StrictFilterBackend(DjangoFilterBackend):
+    """Filters by the declared fields; a query parameter that nobody declared is refused, not ignored."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+        """Filter, after looking at the names of all parameters."""
+        filterset_class = self.get_filterset_class(view, queryset)
+        declared = set(filterset_class.base_filters) if filterset_class else set()
+        known = declared | {"format", "page", "page_size", "ordering"}
+        unknown = sorted(set(request.query_params) - known)
+        if unknown:
+            raise Invalid(
+                f"There is no filter {', '.join(unknown)}; there is {', '.join(sorted(known))}.",
+                {name: ["There is no such filter."] for name in unknown},
+            )
+        return super().filter_queryset(request, queryset, view)
+
+
+class StrictOrderingFilter(OrderingFilter):
+    """Orders by the declared fields; another name is refused. Rows that are alike stay in one order across pages."""
+
+    def get_ordering(self, request: Request, queryset: QuerySet[Any], view: Any) -> Any:
+        """Return the ordering asked for, ended by the primary key."""
+        asked = [name.strip() for name in request.query_params.get(self.ordering_param, "").split(",") if name.strip()]
+        fields = [name for name, _ in self.get_valid_fields(queryset, view, {"request": request})]
+        wrong = [name for name in asked if name.removeprefix("-") not in fields]
+        if wrong:
+            raise Invalid(
+                f"The list is not ordered by {', '.join(wrong)}, but by {', '.join(fields)} (with - for descending).",
+                {self.ordering_param: ["There is no such order."]},
+            )
+        ordering = list(
+            asked or self.get_default_ordering(view) or queryset.query.order_by or queryset.model._meta.ordering
+        )
+        return [*ordering, "pk"]

@@ -45,6 +45,12 @@ def carry_out(form: forms.Form, service: Callable[..., T], **values: Any) -> T |
         return None
 
 
+class DayField(forms.DateField):
+    """A day in the browser's own field, which shows nothing but days written as 2026-03-02, whatever the language."""
+
+    widget = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
+
+
 def _choose(form: forms.Form, name: str, queryset: QuerySet[Any]) -> None:
     """Let a field choose among these rows: what a person may choose depends on who he is."""
     field = form.fields[name]
@@ -61,8 +67,8 @@ class AnimalForm(forms.Form):
     strain = forms.ModelChoiceField(Strain.objects.select_related("species"), required=False)
     genotype = forms.CharField(max_length=200, required=False)
     sex = forms.ChoiceField(choices=Sex.choices, initial=Sex.UNKNOWN)
-    birth_date = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
-    death_date = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    birth_date = DayField(required=False)
+    death_date = DayField(required=False)
     status = forms.ChoiceField(choices=AnimalStatus.choices, initial=AnimalStatus.ALIVE)
     cage = forms.CharField(max_length=64, required=False)
     notes = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3}))
@@ -144,9 +150,7 @@ class TokenForm(forms.Form):
 
     name = forms.CharField(max_length=100, help_text="What uses it, such as box 3 controller.")
     scope = forms.ChoiceField(choices=TokenScope.choices, initial=TokenScope.WRITE)
-    expires = forms.DateField(
-        required=False, widget=forms.DateInput(attrs={"type": "date"}), help_text="Never when left empty."
-    )
+    expires = DayField(required=False, help_text="Never when left empty.")
 
     def clean_expires(self) -> Any:
         """Return the end of that day; a day that is over is refused."""
@@ -209,7 +213,7 @@ class AnimalListFilter(forms.Form):
 class SessionListFilter(forms.Form):
     """Filters of the sessions' list."""
 
-    day = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    day = DayField(required=False)
     rig = forms.ModelChoiceField(Rig.objects.none(), required=False, empty_label="all rigs")
     animal = forms.CharField(required=False, max_length=64)
     state = forms.ChoiceField(

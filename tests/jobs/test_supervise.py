@@ -5,12 +5,16 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from analysis.jobs import transitions
 from analysis.jobs.models import Job, JobState
+from labsite.management.commands import supervise as supervise_command
+from labsite.management.commands.supervise import Duty
 from labsite.stack import alive
 from tests.jobs.conftest import ROOT, ended, hand_over, lab_environment
 from tests.waiting import until
@@ -31,6 +35,15 @@ def supervise(transactional_db, place) -> Iterator[subprocess.Popen]:
         yield process
         process.kill()
         process.wait(20)
+
+
+def test_a_duty_that_rests_is_alive_and_one_that_hangs_is_not(monkeypatch):
+    now = time.monotonic()
+    rests = Duty("uploads", do=lambda: None, period=300.0, ended=threading.Event(), came_back=now)
+    hangs = Duty("cameras", do=lambda: None, period=1.0, ended=threading.Event(), came_back=now)
+    monkeypatch.setattr(supervise_command.time, "monotonic", lambda: now + 299)
+    assert rests.alive
+    assert not hangs.alive
 
 
 def test_supervise_takes_jobs_from_the_lost_wakes_workers_and_ends_when_asked(lab, worker, supervise):

@@ -23,7 +23,7 @@ from django.db import connections
 from analysis.jobs.sweep import Sweep
 from labsite.stack.alive import announce
 
-# A duty that did not come back for so long makes the process not alive, and /healthz says so.
+# A duty that did not come back for so long after its time makes the process not alive, and /healthz says so.
 STUCK_SECONDS = 120.0
 # Duties of the other apps: module, function, seconds between two calls. An app without such a module has no duty.
 DUTIES = (
@@ -48,6 +48,11 @@ class Duty:
     period: float
     ended: threading.Event
     came_back: float = field(default_factory=time.monotonic)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it came back lately: a duty that rests until its next time is not stuck."""
+        return time.monotonic() - self.came_back < self.period + STUCK_SECONDS
 
     def run(self) -> None:
         """Do it every period; what goes wrong is logged, and the next time tries again."""
@@ -78,9 +83,7 @@ class Command(BaseCommand):
         threads = [threading.Thread(target=duty.run, name=duty.name, daemon=True) for duty in duties]
         for thread in threads:
             thread.start()
-        alive = announce(
-            "supervise", lives=lambda: all(time.monotonic() - duty.came_back < STUCK_SECONDS for duty in duties)
-        )
+        alive = announce("supervise", lives=lambda: all(duty.alive for duty in duties))
         ended.wait()
         alive.stop()
         for thread in threads:

@@ -239,7 +239,7 @@ def decoder_comparison(
 ) -> Figure:
     """Draw the errors ``(n,)`` of several decoders of the same bins: dots are medians of blocks ``(n,)``, bars of all.
 
-    The caption names the decoders by number, with the 90th percentile and the seconds that each took.
+    The caption has for each the 90th percentile and the seconds that each took.
     """
     layers: list = []
     top = 0.0
@@ -261,16 +261,15 @@ def decoder_comparison(
             )
         )
     told = "; ".join(
-        f"{number} {label}: {np.median(error):.1f} {unit}, 90th percentile {np.quantile(error, 0.9):.1f} {unit}, "
-        f"{took:.2g} s"
-        for number, (label, error, took) in enumerate(zip(labels, errors, seconds, strict=True), start=1)
+        f"{label}: {np.median(error):.1f} {unit}, 90th percentile {np.quantile(error, 0.9):.1f} {unit}, {took:.2g} s"
+        for label, error, took in zip(labels, errors, seconds, strict=True)
     )
     return Figure.wide(
         "decoders",
         "Decoders side by side",
         f"Median error on the same {errors[0].size:,} moving bins and the same blocks. {told}.",
         Panel(
-            Axis("decoder", whole=True, low=0.4, high=len(labels) + 0.6),
+            Axis("decoder", low=0.4, high=len(labels) + 0.6, names=tuple(labels)),
             Axis("median error", unit, low=0.0, high=top * 1.1),
             tuple(layers),
         ),

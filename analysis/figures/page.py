@@ -19,6 +19,8 @@ from analysis.figures.spec import Axis, Band, Bars, Figure, Image, Layer, Line, 
 _NOWHERE = np.full(2, np.nan)
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 # Height of the drawing in px: the page stretches it to the width of its card.
+# Radians: names beside each other would run into one another on a phone.
+_SLANT = 0.5
 _HEIGHT = {"full": 360, "half": 340}
 
 
@@ -45,7 +47,7 @@ def json_item(figure: Figure, *, theme: Theme = "light", target: str | None = No
 
 
 def _plot(panel: Panel, theme: Theme, height: int, shared, *, last: bool):  # noqa: ANN001, ANN202 - Bokeh objects
-    from bokeh.models import BasicTicker, BoxZoomTool, PanTool, ResetTool, SaveTool, WheelZoomTool
+    from bokeh.models import BasicTicker, BoxZoomTool, FixedTicker, PanTool, ResetTool, SaveTool, WheelZoomTool
     from bokeh.plotting import figure as bokeh_figure
 
     pan, zoom, wheel = PanTool(), BoxZoomTool(), WheelZoomTool()
@@ -71,7 +73,11 @@ def _plot(panel: Panel, theme: Theme, height: int, shared, *, last: bool):  # no
     for layer in panel.layers:
         _layer(plot, layer, panel, theme)
     for axis, ticked in ((panel.x, plot.xaxis), (panel.y, plot.yaxis)):
-        if axis.whole:
+        if axis.names:
+            ticked.ticker = FixedTicker(ticks=list(range(1, len(axis.names) + 1)))
+            ticked.major_label_overrides = dict(enumerate(axis.names, start=1))
+            ticked.major_label_orientation = _SLANT
+        elif axis.whole:
             ticked.ticker = BasicTicker(min_interval=1)
     # Panels that share their x axis take its range from the panel that states it.
     _limits(plot.x_range, panel.x, equal=panel.equal)

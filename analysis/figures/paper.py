@@ -101,7 +101,9 @@ def _limits(ax, axis: Axis, name: str) -> None:  # noqa: ANN001
     low, high = axis.low, axis.high
     if low is not None or high is not None:
         getattr(ax, f"set_{name}lim")(low, high)
-    if axis.whole:
+    if axis.names:
+        getattr(ax, f"set_{name}ticks")(range(1, len(axis.names) + 1), axis.names)
+    elif axis.whole:
         from matplotlib.ticker import MaxNLocator
 
         getattr(ax, f"{name}axis").set_major_locator(MaxNLocator(integer=True))

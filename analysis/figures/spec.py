@@ -28,6 +28,7 @@ class Axis:
     """A labelled axis; ``unit`` is put in brackets after the label. ``low`` and ``high`` fix its range when given.
 
     ``whole`` puts ticks at whole numbers only; ``flipped`` lets values grow downwards or leftwards.
+    ``names`` stand at 1, 2, ... instead of the numbers.
     """
 
     label: str
@@ -37,6 +38,7 @@ class Axis:
     high: float | None = None
     flipped: bool = False
     whole: bool = False
+    names: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -207,8 +209,8 @@ class Figure:
                 Panel(
                     **{
                         **panel,
-                        "x": Axis(**panel["x"]),
-                        "y": Axis(**panel["y"]),
+                        "x": _axis(panel["x"]),
+                        "y": _axis(panel["y"]),
                         "layers": tuple(_layer(layer) for layer in panel["layers"]),
                     }
                 )
@@ -217,6 +219,10 @@ class Figure:
             return cls(**{**data, "panels": panels})
         except (KeyError, TypeError, zlib.error) as error:
             raise ValueError(f"This is no figure: {error}.") from error
+
+
+def _axis(data: Mapping[str, Any]) -> Axis:
+    return Axis(**{**data, "names": tuple(data.get("names", ()))})
 
 
 def _layer(data: Mapping[str, Any]) -> Layer:

@@ -27,7 +27,7 @@ def probe_map(positions: Array | None, labels: Sequence[str], noise: Array) -> F
     n = len(labels)
     place = np.column_stack([np.zeros(n), np.arange(n)]) if positions is None else positions
     along = Axis("channel", whole=True) if positions is None else Axis("along the probe", "µm")
-    across = Axis("probe", low=-1.0, high=1.0, whole=True) if positions is None else Axis("across", "µm")
+    across = Axis("place not stated", low=-1.0, high=1.0, names=("",)) if positions is None else Axis("across", "µm")
     groups = [(label, np.array([found == label for found in labels])) for label in ROLES if label in labels]
     size = 8.0 if n <= 64 else 4.5
     return Figure(

@@ -291,6 +291,12 @@ def video(path: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:  # noqa:
                 facts["duration"] = float(stream.duration * stream.time_base)
             elif container.duration:
                 facts["duration"] = container.duration / 1e6
+            # The index at the front of a file tells of pictures that the end of a cut one no longer has.
+            if "mp4" in container.format.name:
+                end = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
+                size = path.stat().st_size
+                if end > size:
+                    raise HeaderError(f"the video is cut: it has {size} bytes, its index speaks of {end}")
     except av.FFmpegError as error:
         raise HeaderError(f"the video is damaged ({error.strerror})") from error
     if not facts["width"] or not facts["height"]:

@@ -110,8 +110,13 @@ def _container(path: Path) -> Iterator[tuple[av.container.InputContainer, av.Vid
         yield container, stream
 
 
-def _decoded(container: av.container.InputContainer, stream: av.VideoStream, path: Path) -> Iterator[av.VideoFrame]:
-    """Decode frame by frame; a picture that cannot be decoded ends the video with a sentence that says where."""
+def _decoded(
+    container: av.container.InputContainer, stream: av.VideoStream, path: Path, *, start: float | None = None
+) -> Iterator[av.VideoFrame]:
+    """Decode frame by frame; a picture that cannot be decoded ends the video with a sentence that says where.
+
+    ``start`` is the time (s) that was sought before, None for the beginning.
+    """
     import av
 
     number, size = 0, None
@@ -123,7 +128,12 @@ def _decoded(container: av.container.InputContainer, stream: av.VideoStream, pat
             number += 1
             yield picture
     except av.FFmpegError as error:
-        raise PipelineError(f"The video {path.name} is damaged after frame {number}: {error.strerror}.") from error
+        where = f"{number}" if start is None else f"{number} from {start:.1f} s on"
+        raise PipelineError(f"The video {path.name} is damaged after frame {where}: {error.strerror}.") from error
+    if number == 0 and start is not None:
+        raise PipelineError(
+            f"The video {path.name} is cut or damaged: no picture can be decoded {start:.1f} s into it."
+        )
     if number == 0:
         raise PipelineError(f"The video {path.name} has no picture that can be decoded.")
 
@@ -143,7 +153,7 @@ def _sought(container, stream, path: Path, n: int, duration: float) -> list[Fram
     start = float((stream.start_time or 0) * stream.time_base)
     for moment in start + (np.arange(n) + 0.5) / n * duration:
         container.seek(int(moment / stream.time_base), stream=stream)
-        for picture in _decoded(container, stream, path):
+        for picture in _decoded(container, stream, path, start=moment - start):
             if picture.pts is None or picture.pts * stream.time_base >= moment - 1e-6:
                 break
         if picture.pts not in seen:

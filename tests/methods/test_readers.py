@@ -17,6 +17,8 @@ import scipy.io
 from analysis.pipelines.base import PipelineError
 from analysis.readers import open_signal, open_video, read_position, read_spikes
 from cameras import frametable
+from sessions import headers
+from sessions.headers import HeaderError
 from tests.methods.running import recording
 
 TIMES = np.array([0.5, 1.25, 2.0, 2.5, 7.75])
@@ -274,10 +276,10 @@ def test_other_mistakes_are_told(tmp_path):
         read_spikes(recording("units", "nwb", tmp_path / "a.npy", tmp_path / "a.bin"))
 
 
-def film(path, frames, *, codec="mpeg4", rate=25):
+def film(path, frames, *, codec="mpeg4", rate=25, **options):
     import av
 
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=rate)
         stream.width, stream.height = frames[0].shape[1], frames[0].shape[0]
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
@@ -331,6 +333,17 @@ def test_damaged_video_is_one_sentence(tmp_path, harm):
         path.write_bytes({"empty": b"", "text": b"no video\n" * 200, "cut": data[: len(data) // 2]}[harm])
     with pytest.raises(PipelineError, match=r"a\.mp4"):
         list(open_video(recording("video", "video", path)).frames())
+
+
+def test_the_rest_of_a_cut_video_is_not_made_up(tmp_path):
+    """One whose index stands at its front still speaks of all pictures."""
+    path = film(tmp_path / "a.mp4", pictures(75), movflags="faststart")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with pytest.raises(HeaderError, match="cut: it has"):
+        headers.video(path, {})
+    video = open_video(recording("video", "video", path))
+    with pytest.raises(PipelineError, match=r"cut or damaged|damaged after frame"):
+        video.sample(10)
 
 
 def segments(folder, *, damaged=()):

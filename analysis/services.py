@@ -194,9 +194,31 @@ def check_parameters(pipeline: Pipeline, parameters: Mapping[str, Any]) -> dict[
         raise Invalid("; ".join(f"{field}: {texts[0]}" for field, texts in errors.items()), errors) from error
 
 
+# What the types of problems mean to who fills in a form; the limit is put in.
+_WORDS = {
+    "int_parsing": "Write a whole number.",
+    "int_type": "Write a whole number.",
+    "int_from_float": "Write a whole number.",
+    "float_parsing": "Write a number.",
+    "float_type": "Write a number.",
+    "finite_number": "Write a finite number.",
+    "bool_parsing": "Choose yes or no.",
+    "bool_type": "Choose yes or no.",
+    "missing": "This is needed.",
+    "greater_than": "Write more than {}.",
+    "greater_than_equal": "Write at least {}.",
+    "less_than": "Write less than {}.",
+    "less_than_equal": "Write at most {}.",
+    "literal_error": "Choose one of {}.",
+}
+
+
 def _worded(pipeline: Pipeline, problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         return f"{pipeline.name} has no such parameter; it has {', '.join(pipeline.parameters.model_fields)}."
+    limit = next(iter(problem.get("ctx", {}).values()), "")
+    if words := _WORDS.get(problem["type"]):
+        return words.format(limit)
     text = problem["msg"].removeprefix("Value error, ")
     return text if text.endswith(".") else f"{text}."
 

@@ -28,20 +28,21 @@ from sessions.requests import HtmxRequest
 @require_GET
 def job_list(request: HtmxRequest) -> HttpResponse:
     """The jobs of the user's projects, newest first; the table alone when htmx asks for it again."""
+    from analysis.pipelines import registry
+
     jobs = selectors.job_rows(request.user)
     state = request.GET.get("state", "")
     if state in JobState.values:
         jobs = jobs.filter(state=state)
+    pipelines = list(registry.all_pipelines())
     pipeline = request.GET.get("pipeline", "")
-    if pipeline:
+    if pipeline in pipelines:
         jobs = jobs.filter(pipeline=pipeline)
     session = request.GET.get("session", "")
     if session:
         jobs = selectors.of_session(jobs, session)
     page = page_of(request, jobs)
     rows = [{"job": job, "left": selectors.time_left(job), "took": selectors.took(job)} for job in page]
-    from analysis.pipelines import registry
-
     context = {
         "page": page,
         "rows": rows,
@@ -50,7 +51,7 @@ def job_list(request: HtmxRequest) -> HttpResponse:
         "states": JobState.choices,
         "pipeline": pipeline,
         "session": session,
-        "pipelines": list(registry.all_pipelines()),
+        "pipelines": pipelines,
         "query": request.GET.urlencode(),
     }
     template = "analysis/_job_rows.html" if request.htmx else "analysis/job_list.html"

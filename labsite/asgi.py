@@ -15,11 +15,11 @@ from cameras.routing import websocket_urlpatterns as camera_sockets
 from sessions.api.uploads import arrives
 from sessions.arriving import ArrivingHandler
 from sessions.routing import websocket_urlpatterns as session_sockets
-from sessions.websockets import authenticated
+from sessions.websockets import authenticated, or_refused
 
 application = ProtocolTypeRouter(
     {
         "http": ArrivingHandler(arrives),
-        "websocket": authenticated(URLRouter([*camera_sockets, *session_sockets, *analysis_sockets])),
+        "websocket": authenticated(or_refused(URLRouter([*camera_sockets, *session_sockets, *analysis_sockets]))),
     }
 )

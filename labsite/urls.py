@@ -3,6 +3,8 @@
 from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_required
+from django.shortcuts import redirect
+from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import TemplateView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
@@ -18,6 +20,8 @@ api = [
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
+    # Browsers ask for it where a page names no icon: in the admin, and beside a file that is opened by itself.
+    path("favicon.ico", lambda _: redirect(static("img/icon.svg")), name="favicon"),
     path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path("more/", login_required(TemplateView.as_view(template_name="more.html")), name="more"),

@@ -16,6 +16,21 @@ def header(scope: dict[str, Any], name: bytes) -> str:
     return next((v.decode("latin-1") for k, v in scope.get("headers", []) if k.lower() == name), "")
 
 
+def or_refused(router: Any) -> Any:
+    """Let a router serve its addresses; any other is refused before the handshake instead of failing the server."""
+
+    async def serve(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        try:
+            await router(scope, receive, send)
+        except ValueError as error:
+            if "No route found" not in str(error):
+                raise
+            await receive()
+            await send({"type": "websocket.close", "code": 4404, "reason": "There is no such address."})
+
+    return serve
+
+
 def authenticated(application: Any) -> Any:
     """Set ``scope["user"]`` and, for scripts, ``scope["token"]``; a wrong token is refused with close code 4401.
 

@@ -8,19 +8,9 @@ from channels.routing import URLRouter
 from django.urls import path
 
 from cameras.ingest.agent_socket import ingest, station
+from sessions.websockets import or_refused
 
-_router = URLRouter([path("ws/cameras/<slug:slug>/ingest/", ingest)])  # type: ignore[arg-type]
-
-
-async def ingest_socket(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Serve an agent; any other address is refused before the handshake."""
-    try:
-        await _router(scope, receive, send)
-    except ValueError as error:
-        if "No route found" not in str(error):
-            raise
-        await receive()
-        await send({"type": "websocket.close", "code": 4404, "reason": "There is no such address."})
+ingest_socket = or_refused(URLRouter([path("ws/cameras/<slug:slug>/ingest/", ingest)]))  # type: ignore[arg-type]
 
 
 async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:  # noqa: ARG001

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from sessions import selectors
 from sessions.forms import TokenForm
@@ -30,9 +30,11 @@ def account(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 @login_required
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def new_token(request: HttpRequest) -> HttpResponse:
-    """Make a token; its key is on this answer and never again."""
+    """Make a token; its key is on this answer and never again. Whoever comes back to the address finds the form."""
+    if request.method != "POST":
+        return redirect("lab:account")
     form = TokenForm(request.POST)
     if not form.is_valid():
         return _page(request, form=form, status=400)
@@ -52,9 +54,11 @@ def revoke(request: Any, pk: UUID) -> HttpResponse:
 
 @sensitive_post_parameters()
 @login_required
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def change_password(request: Any) -> HttpResponse:
-    """Change one's password; this browser stays logged in."""
+    """Change one's password; this browser stays logged in. Whoever comes back to the address finds the form."""
+    if request.method != "POST":
+        return redirect("lab:account")
     form = PasswordChangeForm(request.user, request.POST)
     if not form.is_valid():
         return _page(request, password_form=form, status=400)

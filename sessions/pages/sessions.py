@@ -78,8 +78,9 @@ def session(request: HttpRequest, pk: UUID) -> HttpResponse:
 def session_recordings(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The table of a session's recordings alone, for the page that has it open."""
     row = selectors.one(selectors.sessions(request.user), pk)
-    recordings = selectors.recording_rows(request.user).filter(session=row).order_by("kind", "created")
-    return render(request, "sessions/_recordings.html", {"recordings": recordings, "session": row})
+    recordings: list[Any] = list(selectors.recording_rows(request.user).filter(session=row).order_by("kind", "created"))
+    context = {"recordings": recordings, "recorded_bytes": sum(r.size for r in recordings), "session": row}
+    return render(request, "sessions/_recordings.html", context)
 
 
 @login_required

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.http import content_disposition_header
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from sessions import selectors
 from sessions.errors import Invalid, NotFound
@@ -36,9 +36,11 @@ def sheets(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def send(request: HttpRequest) -> HttpResponse:
-    """Keep and check a spreadsheet."""
+    """Keep and check a spreadsheet. Whoever comes back to the address finds the form."""
+    if request.method != "POST":
+        return redirect("lab:sheets")
     form = SheetForm(request.POST, request.FILES, kinds=KINDS)
     if form.is_valid():
         file = form.cleaned_data["file"]

@@ -65,6 +65,16 @@ async def test_others_are_closed_with_a_reason(lab, role, code):
     await socket.wait()
 
 
+async def test_an_address_that_is_none_is_refused(lab):
+    scope = {"type": "websocket", "path": "/ws/sessions/zz/", "headers": [(b"origin", b"http://localhost")],
+             "query_string": b"", "subprotocols": []}  # fmt: skip
+    socket = ApplicationCommunicator(application, scope)
+    await socket.send_input({"type": "websocket.connect"})
+    closed = await socket.receive_output(5)
+    assert (closed["type"], closed["code"]) == ("websocket.close", 4404)
+    await socket.wait()
+
+
 async def test_who_may_see_the_session_no_longer_hears_no_more(lab, monkeypatch):
     monkeypatch.setattr(consumers, "RECHECK_PERIOD", 0.2)
     socket = Listener(lab.session, await key_of(lab.viewer))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 
 import pytest
 from django.test import Client
 
-from sessions import services
+from sessions import selectors, services
 from sessions.models import Animal, ApiToken, Recording, Session
 from tests.catalog.conftest import HOUR, NOON
 
@@ -53,6 +54,34 @@ def test_an_animal_is_added_and_changed_with_its_history(lab, browser):
     page = browser.get(f"/animals/{animal.pk}/").content.decode()
     assert "cage: <ins>14</ins>" in re.sub(r"\s+", " ", page)
     assert "experimenter" in page
+
+
+def test_a_form_that_is_saved_as_it_was_shown_changes_nothing(lab, browser):
+    animal = services.create_animal(
+        by=lab.manager, identifier="R301", project=lab.project, species=lab.rat, status="dead", notes="tame\nquiet",
+        birth_date=date(2025, 6, 7), death_date=date(2026, 1, 31),
+    )  # fmt: skip
+    page = browser.get(f"/animals/{animal.pk}/change/").content.decode()
+    shown = dict(re.findall(r'<input type="\w+" name="(\w+)" value="([^"]*)"', page))
+    assert (shown["birth_date"], shown["death_date"]) == ("2025-06-07", "2026-01-31")
+    kept = {
+        "project": lab.project.pk,
+        "species": lab.rat.pk,
+        "sex": animal.sex,
+        "status": "dead",
+        "notes": animal.notes,
+    }
+    before = len(selectors.history(animal))
+    assert browser.post(f"/animals/{animal.pk}/change/", {**shown, **kept}).status_code == 302
+    assert len(selectors.history(animal)) == before
+
+
+def test_who_comes_back_to_the_address_of_a_form_finds_its_page(browser):
+    for address, page in (("tokens", "/account/"), ("password", "/account/")):
+        assert browser.get(f"/account/{address}/")["Location"] == page
+    assert browser.get("/sheets/send/")["Location"] == "/sheets/"
+    stale = Client(enforce_csrf_checks=True).post("/login/", {"username": "x", "password": "y"})
+    assert (stale.status_code, b"This page was too old" in stale.content) == (403, True)
 
 
 def test_a_session_is_started_noted_and_ended(lab, browser):

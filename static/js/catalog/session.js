@@ -74,6 +74,9 @@ async function refreshRecordings() {
   const fresh = new DOMParser().parseFromString(await reply.text(), "text/html").getElementById("recordings");
   document.getElementById("recordings").replaceWith(fresh);
   window.htmx?.process(fresh);
+  const tile = document.getElementById("recorded");
+  tile.firstElementChild.textContent = fresh.dataset.size;
+  tile.lastElementChild.textContent = fresh.dataset.count;
   const recording = fresh.querySelector(".chip-rec") !== null;
   rec.hidden = !recording;
   if (record && stop) { record.hidden = recording; stop.hidden = !recording; }

@@ -95,7 +95,6 @@ async def live(scope: dict[str, Any], receive: Any, send: Any) -> None:
     viewer = DirectViewer(socket, credit) if socket is not None else PlainViewer(send, credit)
     viewers = hub()
     topic = viewers.join(slug, rendition, viewer)
-    viewer.topic = topic
 
     async def recheck() -> None:
         while True:

@@ -20,8 +20,9 @@ from cameras.models import Camera, CameraRecording, CutState
 from cameras.preflight import planned_minutes
 from cameras.preflight import preflight as checked
 from cameras.queries import local_time, uuid_of
+from cameras.relay.frames import LiveFrame
 from cameras.relay.hub import hub
-from cameras.wire import decode
+from cameras.wire import CODEC_H264, decode
 from sessions.errors import Forbidden, LabError
 from sessions.models import Session
 from sessions.permissions import can, visible
@@ -199,13 +200,18 @@ async def snapshot(request: HttpRequest, slug: str) -> HttpResponse:
 async def _snapshot(request: HttpRequest, slug: str) -> HttpResponse:
     user = await _user_of(request)
     await sync_to_async(selectors.camera_for)(user, slug)
-    frame = await hub().next_frame(slug, "main", SNAPSHOT_WAIT)
-    if frame is None:
+    frames = await hub().next_frames(slug, "main", SNAPSHOT_WAIT)
+    if not frames:
         state = (await sync_to_async(selectors.states)([slug]))[slug]
         raise NoPicture(f"There is no picture of {slug} now: {state['reason'] or 'none came in time'}.")
-    head, picture = decode(frame.payload)
+    head, picture = decode(frames[-1].payload)
+    still: bytes | None = bytes(picture)
+    if head.codec == CODEC_H264:
+        still = await sync_to_async(_still, thread_sensitive=False)(frames)
+    if still is None:
+        raise NoPicture(f"The picture of {slug} that came cannot be decoded.")
     return HttpResponse(
-        bytes(picture),
+        still,
         content_type="image/jpeg",
         headers={
             "X-Frame-Age-Ms": str(max(0, (time.time_ns() - head.received_ns) // 1_000_000)),
@@ -213,6 +219,14 @@ async def _snapshot(request: HttpRequest, slug: str) -> HttpResponse:
             "X-Frame-Captured-Ns": str(head.captured_ns),
         },
     )
+
+
+def _still(frames: list[LiveFrame]) -> bytes | None:
+    # PyAV and OpenCV are loaded by who needs them: most web processes never do.
+    from cameras.pictures import newest_as_jpeg
+
+    parts = [(frame.sequence, decode(frame.payload)[1], frame.is_key) for frame in frames]
+    return newest_as_jpeg((sequence, bytes(picture), key) for sequence, picture, key in parts)
 
 
 async def _user_of(request: HttpRequest) -> Any:

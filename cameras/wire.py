@@ -160,6 +160,11 @@ def sequence_and_receive_time(message: Buffer) -> tuple[int, int]:
     return _RECEIVED.unpack_from(message, 8)[0], _RECEIVED.unpack_from(message, RECEIVED_OFFSET)[0]
 
 
+def codec_and_flags(message: Buffer) -> tuple[int, bool]:
+    """Return (codec, whether it is a key frame) of a message that was checked before."""
+    return message[4], bool(message[5] & FLAG_KEY)
+
+
 def _check(  # noqa: PLR0917 - the fields in their order
     codec: int, flags: int, length: int, sequence: int, captured: int, received: int, width: int, height: int
 ) -> None:

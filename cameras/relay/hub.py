@@ -12,15 +12,15 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
 
-from cameras.redisline import Subscriber, frames_channel, state_channel
-from cameras.relay.protocol import encoded_binary, encoded_text
-from cameras.wire import HEADER_LENGTH, sequence_and_receive_time
+from cameras.redisline import KEY_CHANNEL, Publisher, Subscriber, frames_channel, state_channel
+from cameras.relay.frames import Group, LiveFrame, live_frame
+from cameras.relay.protocol import encoded_text
+from cameras.wire import HEADER_LENGTH
 
 log = logging.getLogger(__name__)
 
@@ -32,21 +32,14 @@ TICK = 0.25
 STATE_PERIOD = 1.0
 # How long a camera that nobody watches any more stays subscribed: a page that reloads finds its picture at once.
 LINGER = 5.0
-
-
-@dataclass(slots=True)
-class LiveFrame:
-    """One frame message, as received and as encoded for a websocket."""
-
-    payload: bytes
-    encoded: bytes
-    sequence: int
-    received_ns: int
-    arrived: float
+# A key frame that was asked for is given so long to come before it is asked for again.
+KEY_PATIENCE = 0.5
 
 
 class Viewer(Protocol):
-    """What the hub needs of a viewer."""
+    """What the hub needs of a viewer; ``topic`` is set when it joins."""
+
+    topic: Topic | None
 
     def offer(self, frame: LiveFrame) -> None:
         """A new frame is there; never waits."""
@@ -58,13 +51,19 @@ class Viewer(Protocol):
 
 
 class Topic:
-    """One rendition of one camera: its newest frame, its state and its viewers."""
+    """One rendition of one camera: its newest frame, its state and its viewers.
 
-    def __init__(self, slug: str, rendition: str) -> None:
+    Of H.264 it has every picture since the last key frame, too; ``ask_key`` is called when one is needed.
+    """
+
+    def __init__(self, slug: str, rendition: str, ask_key: Callable[[str], None] = lambda _slug: None) -> None:
         self.slug = slug
         self.rendition = rendition
         self.viewers: set[Viewer] = set()
         self.latest: LiveFrame | None = None
+        self.group = Group()
+        self._ask_key = ask_key
+        self._asked_at = 0.0
         self.reported: dict[str, Any] = {}
         self.reported_at = 0.0
         self.since = time.monotonic()
@@ -76,8 +75,13 @@ class Topic:
         """Give a frame message to every viewer that has credit."""
         if len(payload) <= HEADER_LENGTH:
             return
-        sequence, received = sequence_and_receive_time(payload)
-        frame = LiveFrame(payload, encoded_binary(payload), sequence, received, time.monotonic())
+        frame = live_frame(payload)
+        if frame.is_h264 and not self.group.add(frame):
+            # Nobody can decode it: this process has only just begun to listen, or a frame before it was lost.
+            if frame.arrived - self._asked_at > KEY_PATIENCE:
+                self._asked_at = frame.arrived
+                self._ask_key(self.slug)
+            return
         self.latest = frame
         for viewer in self.viewers:
             viewer.offer(frame)
@@ -133,11 +137,16 @@ class Hub:
         self._topics: dict[bytes, Topic] = {}
         self._by_slug: dict[bytes, list[Topic]] = {}
         self._line = Subscriber(url, self._message)
-        self._tasks = [asyncio.ensure_future(self._line.run()), asyncio.ensure_future(self._tick())]
+        self._asking = Publisher(url)
+        running = (self._line.run(), self._asking.run(), self._tick())
+        self._tasks = [asyncio.ensure_future(loop) for loop in running]
 
     def join(self, slug: str, rendition: str, viewer: Viewer) -> Topic:
-        """Add a viewer; it is told the state at once and gets the newest frame if there is a fresh one."""
-        topic = self._topic(slug, rendition)
+        """Add a viewer; it is told the state at once and gets the newest frame if there is a fresh one.
+
+        Of H.264 it gets the last key frame and, as fast as it takes them, the pictures after it.
+        """
+        topic = viewer.topic = self._topic(slug, rendition)
         topic.viewers.add(viewer)
         text = json.dumps({**topic.state(), "server_ns": time.time_ns()})
         viewer.tell(text, encoded_text(text.encode()))
@@ -149,15 +158,18 @@ class Hub:
         topic.viewers.discard(viewer)
         topic.left_at = time.monotonic()
 
-    async def next_frame(self, slug: str, rendition: str, limit: float) -> LiveFrame | None:
-        """Wait up to ``limit`` seconds for a frame that arrives after this call."""
-        waiter = _Waiter()
+    async def next_frames(self, slug: str, rendition: str, limit: float) -> list[LiveFrame]:
+        """Wait up to ``limit`` seconds for a frame that arrives after this call; empty when none does.
+
+        It is the last of the list; before it are those that it is decoded from.
+        """
         topic = self._topic(slug, rendition)
+        waiter = _Waiter(topic)
         topic.viewers.add(waiter)
         try:
-            return await asyncio.wait_for(waiter.frame, limit)
+            return await asyncio.wait_for(waiter.frames, limit)
         except TimeoutError:
-            return None
+            return []
         finally:
             self.leave(topic, waiter)
 
@@ -169,7 +181,7 @@ class Hub:
         channel = frames_channel(slug, rendition)
         topic = self._topics.get(channel)
         if topic is None:
-            topic = self._topics[channel] = Topic(slug, rendition)
+            topic = self._topics[channel] = Topic(slug, rendition, self._want_key)
             topics = self._by_slug.setdefault(state_channel(slug), [])
             if topics:
                 topic.reported, topic.reported_at = topics[0].reported, topics[0].reported_at
@@ -177,6 +189,9 @@ class Hub:
             self._line.subscribe(channel)
             self._line.subscribe(state_channel(slug))
         return topic
+
+    def _want_key(self, slug: str) -> None:
+        self._asking.publish(KEY_CHANNEL, [slug.encode()])
 
     def _message(self, channel: bytes, payload: bytes) -> None:
         topic = self._topics.get(channel)
@@ -217,12 +232,14 @@ class Hub:
 class _Waiter:
     """A viewer of one frame."""
 
-    def __init__(self) -> None:
-        self.frame: asyncio.Future[LiveFrame] = asyncio.get_running_loop().create_future()
+    def __init__(self, topic: Topic) -> None:
+        self.topic: Topic | None = topic
+        self.frames: asyncio.Future[list[LiveFrame]] = asyncio.get_running_loop().create_future()
 
     def offer(self, frame: LiveFrame) -> None:
-        if not self.frame.done():
-            self.frame.set_result(frame)
+        if not self.frames.done():
+            assert self.topic is not None
+            self.frames.set_result([*self.topic.group.frames] if frame.is_h264 else [frame])
 
     def tell(self, text: str, encoded: bytes) -> None:
         """A waiter wants a picture, not words."""

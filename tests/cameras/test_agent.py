@@ -229,6 +229,7 @@ def test_a_wrong_configuration_is_named(tmp_path: Path) -> None:
     for text, named in (
         ("= 1", "no TOML"), ("server = 'ws://x'", r"\[\[camera\]\]"), (CONFIG + "colour = 1\n", "colour"),
         (CONFIG + "fps = 0\n", "fps is 0"), (CONFIG + 'size = "big"\n', "size 'big'"),
+        (CONFIG + 'codec = "vp9"\n', "codec is 'vp9'"),
         (CONFIG.replace('token = "t"', 'token_file = "none"'), "token file"), (CONFIG.replace('"t"', '""'), "no token"),
         (CONFIG + CONFIG.partition("\n")[2], "twice"), (CONFIG.replace("sim:", ""), "source is missing"),
     ):  # fmt: skip

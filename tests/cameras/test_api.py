@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+from django.db import IntegrityError, transaction
 from django.test import Client
 
 from cameras.models import Camera, CameraRecording
@@ -52,6 +53,7 @@ def test_a_new_camera_shows_its_token_once(catalog: Catalog, rest: Any) -> None:
         ({"slug": "ok", "name": "x", "rig": "no such"}, "rig", 400),
         ({"slug": "ok", "name": "x"}, "rig", 400),
         ({"slug": "ok", "name": "x", "rig": "box 1", "token_digest": "0"}, "token_digest", 400),
+        ({"slug": "ok", "name": "x", "rig": "box 1", "codec": "vp9"}, "codec", 400),
     ],
 )
 def test_a_wrong_camera_is_named(rest: Any, body: dict[str, str], field: str, status: int) -> None:
@@ -59,6 +61,17 @@ def test_a_wrong_camera_is_named(rest: Any, body: dict[str, str], field: str, st
     assert reply.status_code == status
     assert field in reply.json()["errors"]
     assert Camera.objects.count() == 2
+
+
+def test_the_codec_is_set_and_said(catalog: Catalog, rest: Any) -> None:
+    made = rest("POST", "cameras/", {"slug": "side", "name": "side", "rig": "box 1", "codec": "h264"}).json()
+    assert made["codec"] == "h264"
+    assert rest("GET", "cameras/box-1-0/").json()["codec"] == "jpeg"
+    assert rest("PATCH", "cameras/box-1-0/", {"codec": "h264"}).json()["codec"] == "h264"
+    assert rest("PATCH", "cameras/box-1-0/", {"codec": "H264"}).status_code == 400
+    assert Camera.objects.filter(codec="h264").count() == 2
+    with pytest.raises(IntegrityError, match="camera_codec_known"), transaction.atomic():
+        Camera.objects.filter(slug="side").update(codec="vp9")
 
 
 def test_roles(catalog: Catalog, rest: Any) -> None:

@@ -22,6 +22,7 @@ from django.test import Client
 from cameras import services, tasks
 from cameras.agent.strip import read_number
 from cameras.models import CameraRecording
+from sessions.permissions import LABORATORY
 from sessions.services import add_events
 from tests.browser.chromium import FLAGS, executable
 from tests.cameras.conftest import START, Catalog, make_catalog, store_frames
@@ -132,6 +133,9 @@ def test_wall_and_camera_page(running: tuple[Laboratory, Catalog], browser: Brow
         browser.do(lambda: page.screenshot(path=f"{folder}/wall-frozen.png"))
     laboratory.processes[f"agent-{second}"].send_signal(signal.SIGCONT)
     wait_for(lambda: veil(second) == "", "pictures again", 15)
+    laboratory.kill(f"agent-{second}")
+    wait_for(lambda: "offline" in veil(second), "that it is offline", 6)
+    assert veil(first) == ""
 
     browser.do(lambda: page.goto(f"/cameras/{first}/"))
     wait_for(lambda: frames(first) > 5, "moving pictures on the camera page", 30)
@@ -143,6 +147,66 @@ def test_wall_and_camera_page(running: tuple[Laboratory, Catalog], browser: Brow
     browser.do(lambda: page.on("dialog", lambda dialog: dialog.accept()))
     browser.do(lambda: page.get_by_role("button", name="Stop recording").click())
     wait_for(lambda: CameraRecording.objects.filter(state="finished", lost=0).exists(), "finished recording", 20)
+    assert browser.complaints == []
+
+
+LIVE = """(slug) => {
+  const tile = document.querySelector(`[data-slug=${slug}]`);
+  return tile.dataset.codec + " " + (tile.dataset.rendition ?? "main") + " " + tile.querySelector("canvas").width;
+}"""
+# A browser without WebCodecs; without the worker's canvas, too, since only the page's own names can be taken away.
+WITHOUT_WEBCODECS = "delete window.VideoDecoder; delete window.OffscreenCanvas;"
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("transactional_db")
+def test_h264_is_decoded_where_the_browser_can_and_is_a_preview_elsewhere(
+    laboratory: Laboratory, browser: Browser, url: str
+) -> None:
+    catalog = make_catalog(1)
+    slug = services.update_camera(by=LABORATORY, camera=catalog.cameras[0], codec="h264").slug
+    agent = laboratory.start_agent(slug, catalog.tokens[0], size="640x480")
+    wait_for(lambda: laboratory.state(slug).get("codec") == "h264", "pictures in H.264", 40)
+    page = browser.open(url, cookie_of(catalog.viewer), f"/cameras/{slug}/")
+    supported = "VideoDecoder.isConfigSupported({codec: 'avc1.42E01F'}).then((answer) => answer.supported)"
+    if not browser.do(lambda: page.evaluate(f"typeof VideoDecoder !== 'undefined' && {supported}")):
+        pytest.skip("This Chromium was built without H.264.")
+    tile = page.locator(f"[data-slug={slug}]")
+
+    def said(name: str) -> int:
+        return browser.do(lambda: int(tile.get_attribute(f"data-{name}") or 0))
+
+    def on_screen() -> int:
+        """Return the number in the picture that the screen shows; 0 where it cannot be read."""
+        picture = browser.do(lambda: tile.locator("canvas").screenshot())
+        return read_number(cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_GRAYSCALE)) or 0
+
+    def plays() -> None:
+        """Wait for more pictures than two key frames are apart, and for one of those on the screen."""
+        frames, sequence = said("frames"), said("sequence")
+        wait_for(lambda: said("frames") > frames + 70, "moving pictures", 40)
+        wait_for(lambda: on_screen() > sequence, "a picture that was decoded right", 20)
+
+    wait_for(lambda: browser.do(lambda: page.evaluate(LIVE, slug)) == "h264 main 640", "decoded pictures", 30)
+    plays()
+    # The stream breaks off in the middle of a group, and another begins.
+    laboratory.kill(agent)
+    laboratory.restart(agent)
+    plays()
+    if folder := os.environ.get("LAB_SCREENSHOTS"):
+        browser.do(lambda: page.screenshot(path=f"{folder}/camera-h264.png"))
+
+    def open_without() -> Any:
+        other = page.context.new_page()
+        other.add_init_script(WITHOUT_WEBCODECS)
+        other.goto(f"/cameras/{slug}/")
+        return other
+
+    other = browser.do(open_without)
+    wait_for(lambda: browser.do(lambda: other.evaluate(LIVE, slug)) == "jpeg preview 320", "the preview instead", 30)
+    assert browser.do(lambda: other.locator("[data-part=small]").is_visible())
+    if folder:
+        browser.do(lambda: other.screenshot(path=f"{folder}/camera-h264-preview.png"))
     assert browser.complaints == []
 
 

@@ -1,4 +1,4 @@
-// Live streams: websocket -> JPEG -> bitmap -> canvas. Runs as a module worker with OffscreenCanvases, so that drawing
+// Live streams: websocket -> JPEG or H.264 -> picture -> canvas. Runs as a module worker with OffscreenCanvases, so that drawing
 // never waits for the page; where the browser has none, the page imports this file and uses Stream itself.
 
 const HEADER = 40;
@@ -6,10 +6,34 @@ const FIRST_DELAY = 400;
 const LONGEST_DELAY = 8000;
 const CLOCK_EVERY = 10_000;
 const REPORT_EVERY = 100;
+const H264 = 2;
+// A decoder that fails so often with no picture in between will not do better.
+const MOST_FAILURES = 3;
 // Closed on purpose: asking again would get the same answer.
 const FINAL = new Set([4400, 4401, 4403, 4404]);
 
 const now = () => performance.timeOrigin + performance.now();
+
+// The codec as a decoder wants it named, from the sequence parameter set (NAL unit 7) of a key frame.
+function codecOf(data) {
+  for (let at = 0; at + 6 < data.length; at += 1) {
+    if (data[at] === 0 && data[at + 1] === 0 && data[at + 2] === 1 && (data[at + 3] & 31) === 7) {
+      return `avc1.${[...data.subarray(at + 4, at + 7)].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+    }
+  }
+  return null;
+}
+
+const supported = new Map();
+
+async function canDecode(codec) {
+  if (!codec || typeof VideoDecoder === "undefined") return false;
+  if (!supported.has(codec)) {
+    const asked = VideoDecoder.isConfigSupported({ codec, optimizeForLatency: true });
+    supported.set(codec, asked.then((answer) => answer.supported, () => false));
+  }
+  return supported.get(codec);
+}
 
 export class Stream {
   // report(message) is called with {kind: "frame" | "state" | "link", ...}.
@@ -25,6 +49,9 @@ export class Stream {
     this.frames = 0;
     this.reported = 0;
     this.roundTrip = Infinity;
+    this.decoder = null;
+    this.failures = 0;
+    this.chunks = Promise.resolve();
   }
 
   resume() {
@@ -38,6 +65,7 @@ export class Stream {
     this.wanted = false;
     clearTimeout(this.timer);
     clearInterval(this.clock);
+    this.forget();
     if (this.socket) {
       const socket = this.socket;
       this.socket = null;
@@ -51,6 +79,7 @@ export class Stream {
     this.socket = socket;
     socket.binaryType = "arraybuffer";
     this.drawn = -1n;
+    this.forget();
     socket.onopen = () => {
       if (socket !== this.socket) return;
       this.report({ kind: "link", open: true });
@@ -96,29 +125,130 @@ export class Stream {
     const view = new DataView(data);
     const sequence = view.getBigUint64(8, true);
     const received = Number(view.getBigUint64(24, true)) / 1e6;
+    const bytes = new Uint8Array(data, view.getUint16(6, true) || HEADER);
+    if (view.getUint8(4) === H264) {
+      const chunk = { socket, sequence, received, bytes, key: (view.getUint8(5) & 1) === 1 };
+      // One after the other: each needs the one before it, and the first has to wait for the decoder.
+      this.chunks = this.chunks.then(() => this.chunk(chunk)).catch(() => this.broken(sequence));
+      return;
+    }
     try {
-      const picture = new Blob([new Uint8Array(data, view.getUint16(6, true) || HEADER)], { type: "image/jpeg" });
-      const bitmap = await createImageBitmap(picture);
-      if (sequence > this.drawn && socket === this.socket) {
-        this.drawn = sequence;
-        if (this.canvas.width !== bitmap.width || this.canvas.height !== bitmap.height) {
-          this.canvas.width = bitmap.width;
-          this.canvas.height = bitmap.height;
-        }
-        this.context.drawImage(bitmap, 0, 0);
-        this.frames += 1;
-        this.delay = FIRST_DELAY;
-        if (now() - this.reported > REPORT_EVERY) {
-          this.reported = now();
-          this.report({ kind: "frame", received, drawn: now(), frames: this.frames, sequence: Number(sequence) });
-        }
-      }
+      const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
+      if (sequence > this.drawn && socket === this.socket) this.draw(bitmap, bitmap, sequence, received, "jpeg");
       bitmap.close();
     } catch {
       this.report({ kind: "damaged", sequence: Number(sequence) });
     }
-    // Only now is there room for the next one: what a slow phone cannot draw is not sent to it.
+    this.acknowledge(socket);
+  }
+
+  // Only now is there room for the next one: what a slow phone cannot draw is not sent to it.
+  acknowledge(socket) {
     if (socket.readyState === 1) socket.send("ack");
+  }
+
+  draw(picture, { width, height }, sequence, received, codec) {
+    this.drawn = sequence;
+    if (this.canvas.width !== width || this.canvas.height !== height) {
+      this.canvas.width = width;
+      this.canvas.height = height;
+    }
+    this.context.drawImage(picture, 0, 0);
+    this.frames += 1;
+    this.delay = FIRST_DELAY;
+    if (now() - this.reported > REPORT_EVERY) {
+      this.reported = now();
+      this.report({ kind: "frame", received, drawn: now(), frames: this.frames, sequence: Number(sequence), codec });
+    }
+  }
+
+  // ---- H.264
+
+  async chunk({ socket, sequence, received, bytes, key }) {
+    if (socket !== this.socket) return;
+    if (key) {
+      const codec = codecOf(bytes);
+      const able = this.failures < MOST_FAILURES && (await canDecode(codec));
+      if (socket !== this.socket) return;
+      if (!able) return this.preview(codec);
+      if (this.decoder?.codec !== codec && !this.start(socket, codec)) return this.acknowledge(socket);
+    } else if (!this.decoder && typeof VideoDecoder === "undefined") {
+      return this.preview(null);
+    }
+    if (!this.decoder || (!key && sequence !== this.fed + 1n)) {
+      // What it is decoded from is not here: nothing is drawn before the next key frame.
+      this.forget();
+      return this.acknowledge(socket);
+    }
+    this.fed = sequence;
+    const timestamp = Number(sequence);
+    this.decoder.waiting.set(timestamp, received);
+    this.decoder.owed += 1;
+    this.decoder.decode(new EncodedVideoChunk({ type: key ? "key" : "delta", timestamp, data: bytes }));
+  }
+
+  start(socket, codec) {
+    this.forget();
+    const decoder = new VideoDecoder({
+      output: (picture) => {
+        const received = decoder.waiting.get(picture.timestamp);
+        decoder.waiting.delete(picture.timestamp);
+        if (decoder === this.decoder && socket === this.socket && received !== undefined) {
+          this.failures = 0;
+          const size = { width: picture.displayWidth, height: picture.displayHeight };
+          this.draw(picture, size, BigInt(picture.timestamp), received, "h264");
+        }
+        picture.close();
+      },
+      error: () => {
+        if (decoder === this.decoder) this.broken(this.fed);
+      },
+    });
+    // The decoder has taken a picture up: there is room for another.
+    decoder.ondequeue = () => {
+      for (; decoder.owed > decoder.decodeQueueSize; decoder.owed -= 1) this.acknowledge(socket);
+    };
+    decoder.waiting = new Map();
+    decoder.owed = 0;
+    decoder.codec = codec;
+    decoder.socket = socket;
+    this.decoder = decoder;
+    try {
+      decoder.configure({ codec, optimizeForLatency: true });
+    } catch {
+      this.broken(this.fed);
+    }
+    return decoder === this.decoder;
+  }
+
+  // The decoder gave up: the next key frame begins anew.
+  broken(sequence) {
+    this.failures += 1;
+    this.forget();
+    this.report({ kind: "damaged", sequence: Number(sequence) });
+  }
+
+  // Let the decoder go, and give back the credit of what it had not taken up.
+  forget() {
+    const decoder = this.decoder;
+    this.decoder = null;
+    this.fed = -1n;
+    if (!decoder) return;
+    for (; decoder.owed > 0; decoder.owed -= 1) this.acknowledge(decoder.socket);
+    if (decoder.state !== "closed") decoder.close();
+  }
+
+  // This browser does not decode it: the small pictures are JPEG and are shown everywhere.
+  preview(codec) {
+    const address = new URL(this.url);
+    if (address.searchParams.get("rendition") === "preview") return;
+    address.searchParams.set("rendition", "preview");
+    this.url = address.href;
+    this.report({ kind: "preview", codec });
+    const socket = this.socket;
+    this.socket = null;
+    socket.close(1000);
+    this.open();
   }
 }
 

@@ -36,7 +36,7 @@ class Tile {
     this.element = element;
     this.id = id;
     this.part = (name) => element.querySelector(`[data-part="${name}"]`);
-    this.parts = Object.fromEntries(["veil", "what", "why", "age", "rec", "trouble"].map((name) => [name, this.part(name)]));
+    this.parts = Object.fromEntries(["veil", "what", "why", "age", "rec", "trouble", "small"].map((name) => [name, this.part(name)]));
     this.received = null;
     this.state = null;
     this.link = false;
@@ -81,6 +81,10 @@ class Tile {
       this.frames = message.frames;
       this.element.dataset.sequence = message.sequence;
       this.element.dataset.frames = message.frames;
+      this.element.dataset.codec = message.codec;
+    } else if (message.kind === "preview") {
+      this.element.dataset.rendition = "preview";
+      this.parts.small.hidden = false;
     } else if (message.kind === "clock") {
       offset = message.offset;
     } else if (message.kind === "state") {

@@ -17,6 +17,7 @@ from django.db.models import (
     Sum,
 )
 from django.db.models.functions import Coalesce, JSONObject, Now
+from django.utils import timezone
 
 from sessions.errors import NotFound
 from sessions.models import (
@@ -39,6 +40,7 @@ from sessions.models import (
     Weighing,
 )
 from sessions.permissions import RANK, projects_for, rank_in, visible
+from sessions.trials import Reported, Rule, Trial, rule_of, trials
 
 # Where a recording is looked for: its own names, its files, its session and animals.
 RECORDING_WORDS = (
@@ -327,3 +329,18 @@ def _shown(f: Any, value: Any, named: dict[str, dict[Any, Any]]) -> Any:
     if f.is_relation:
         return str(named[f.attname].get(value, value))
     return dict(f.flatchoices).get(value, value) if f.choices else value
+
+
+def trial_rule(session: Session) -> Rule | None:
+    """Return how the events of a session become trials; ``Invalid`` where its task says it wrongly."""
+    return None if session.task is None else rule_of(session.task.parameters)
+
+
+def trials_of(session: Session) -> list[Trial]:
+    """Return the trials of a session by the rule of its task, in one query; none without a rule."""
+    rule = trial_rule(session)
+    if rule is None:
+        return []
+    rows = Event.objects.filter(session=session, kind__in=rule.kinds).order_by("time", "pk")
+    events = rows.values_list("time", "kind", "value", "source").iterator(chunk_size=5000)
+    return trials((Reported(*row) for row in events), rule, now=session.end or timezone.now())

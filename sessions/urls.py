@@ -15,6 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sessions/new/", sessions.start_session, name="session-start"),
     path("sessions/<uuid:pk>/", sessions.session, name="session"),
     path("sessions/<uuid:pk>/recordings/", sessions.session_recordings, name="session-recordings"),
+    path("sessions/<uuid:pk>/trials/", sessions.session_trials, name="session-trials"),
     path("sessions/<uuid:pk>/end/", sessions.end_session, name="session-end"),
     path("sessions/<uuid:pk>/notes/", sessions.session_notes, name="session-notes"),
     path("sessions/<uuid:pk>/register/", sessions.register_files, name="session-register"),

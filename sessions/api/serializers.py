@@ -350,3 +350,17 @@ class ApiTokenSerializer(LabSerializer):
         model = ApiToken
         fields = ("id", "name", "scope", "created", "expires", "revoked", "last_used")
         read_only_fields = fields
+
+
+class TrialSerializer(serializers.Serializer):
+    """One trial; ``stop`` and ``outcome`` are null while it runs."""
+
+    number = serializers.IntegerField()
+    start = serializers.DateTimeField()
+    stop = serializers.DateTimeField(allow_null=True)
+    outcome = serializers.CharField(allow_null=True)
+    measures = serializers.DictField(
+        child=serializers.FloatField(allow_null=True),
+        help_text="Seconds since the start; null where it did not happen.",
+    )
+    value = AnyJsonField(help_text="What the event said that began it.")

@@ -174,6 +174,12 @@ class SessionViewSet(ReadViewSet):
         body = _checked(s.SessionMove(data=request.data, context=self.get_serializer_context()))
         return self.reply(services.move_session(by=request.user, session=session, **body))
 
+    @extend_schema(responses=s.TrialSerializer(many=True))
+    @action(detail=True, pagination_class=None, filterset_class=None)
+    def trials(self, request: Request, pk: str) -> Response:  # noqa: ARG002
+        """Return the trials that the session's events make by the rule of its task; none without a rule."""
+        return Response(s.TrialSerializer(selectors.trials_of(self.get_object()), many=True).data)
+
 
 class RecordingViewSet(ReadViewSet):
     """Recordings and their files."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, time, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,12 +16,14 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from sessions import selectors, services
 from sessions.data_roots import DEFAULT, default_root
+from sessions.errors import Invalid
 from sessions.forms import NotesForm, RegisterForm, SessionListFilter, StartSessionForm, carry_out, session_initial
 from sessions.pagination import page_of
 from sessions.permissions import can, projects_for, require
 from sessions.requests import HtmxRequest
 
 EVENTS_SHOWN = 100
+MOST_TRIALS_SHOWN = 100
 
 
 @login_required
@@ -81,6 +84,37 @@ def session_recordings(request: HttpRequest, pk: UUID) -> HttpResponse:
     recordings: list[Any] = list(selectors.recording_rows(request.user).filter(session=row).order_by("kind", "created"))
     context = {"recordings": recordings, "recorded_bytes": sum(r.size for r in recordings), "session": row}
     return render(request, "sessions/_recordings.html", context)
+
+
+@login_required
+@require_safe
+def session_trials(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The trials of a session and how they ended, for the page that has it open."""
+    row = selectors.one(selectors.sessions(request.user), pk)
+    context: dict[str, Any] = {"session": row}
+    try:
+        rule = selectors.trial_rule(row)
+        found = selectors.trials_of(row)
+    except Invalid as error:
+        # A rule that somebody wrote past the checks: the page says so, and shows the rest of the session.
+        return render(request, "sessions/_trials.html", {**context, "problem": error.detail})
+    ended = Counter(trial.outcome for trial in found if trial.outcome)
+    outcomes = [
+        {"name": name, "count": count, "percent": round(100 * count / ended.total())}
+        for name, count in ended.most_common()
+    ]
+    shown = [
+        {
+            "number": trial.number,
+            "start": trial.start,
+            "seconds": (trial.stop - trial.start).total_seconds() if trial.stop else None,
+            "outcome": trial.outcome,
+            "measured": list(trial.measures.values()),
+        }
+        for trial in found[: -MOST_TRIALS_SHOWN - 1 : -1]
+    ]
+    context |= {"rule": rule, "count": len(found), "outcomes": outcomes, "shown": shown}
+    return render(request, "sessions/_trials.html", context)
 
 
 @login_required

@@ -8,6 +8,7 @@ from sessions.errors import Forbidden
 from sessions.models import Project, Rig, Species, Strain, Task
 from sessions.permissions import RANK, rank_in, require
 from sessions.services.transaction import checked, checked_mapping, one_write, only_known
+from sessions.trials import rule_of
 
 
 def require_experimenter(by: Any) -> None:
@@ -82,7 +83,7 @@ def create_task(*, by: Any, name: str, protocol: str = "", parameters: dict[str,
     """Add a behavioural protocol."""
     require_experimenter(by)
     with one_write():
-        task = Task(name=name.strip(), protocol=protocol, parameters=checked_mapping("parameters", parameters))
+        task = Task(name=name.strip(), protocol=protocol, parameters=_task_parameters(parameters))
         checked(task).save(force_insert=True)
     return task
 
@@ -94,6 +95,13 @@ def update_task(*, by: Any, task: Task, **changes: Any) -> Task:
     with one_write():
         task = Task.objects.select_for_update().get(pk=task.pk)
         for field, value in changes.items():
-            setattr(task, field, checked_mapping(field, value) if field == "parameters" else value)
+            setattr(task, field, _task_parameters(value) if field == "parameters" else value)
         checked(task).save()
     return task
+
+
+def _task_parameters(value: Any) -> dict[str, Any]:
+    """Return the parameters of a task; ``Invalid`` where its rule of trials is none."""
+    parameters = checked_mapping("parameters", value)
+    rule_of(parameters)
+    return parameters

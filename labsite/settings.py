@@ -255,7 +255,11 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Labsite",
-    "DESCRIPTION": "The catalog, cameras and analyses of a systems-neuroscience laboratory.",
+    "DESCRIPTION": (
+        "The catalog, cameras and analyses of a systems-neuroscience laboratory. A POST with an `Idempotency-Key` is"
+        " carried out once. A row has an `ETag`; a change that sends it back as `If-Match` is refused with 412 when"
+        " somebody else changed the row meanwhile."
+    ),
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -41,6 +41,12 @@ class Conflict(LabError):  # noqa: N818 - a name as people say it
     status = 409
 
 
+class Stale(LabError):  # noqa: N818 - a name as people say it
+    """Somebody else changed it since it was read."""
+
+    status = 412
+
+
 class TooLarge(LabError):  # noqa: N818 - a name as people say it
     """More than is accepted at once."""
 

@@ -46,6 +46,7 @@ class CameraViewSet(ReadViewSet):
     queryset = Camera.objects.none()
     serializer_class = CameraSerializer
     lookup_field = "slug"
+    versioned = False  # its state changes while one looks
     lookup_value_regex = r"[-\w]+"  # a slug, so that Postgres is never asked for what cannot be one
     ordering_fields = ("slug", "name", "created")
 

@@ -16,13 +16,17 @@ from sessions.api.csv import CsvRenderer
 from sessions.api.idempotency import IdempotentPosts
 from sessions.api.parsers import StrictJSONParser
 from sessions.api.strictness import StrictFilterBackend, StrictOrderingFilter
+from sessions.api.versions import VersionedRows
 from sessions.errors import TooLarge
 
 MOST_CSV_ROWS = 100_000
 
 
-class LabViewSet(IdempotentPosts, viewsets.GenericViewSet):
-    """A collection: strict JSON in, JSON or CSV out, declared filters only, POST once for each ``Idempotency-Key``."""
+class LabViewSet(IdempotentPosts, VersionedRows, viewsets.GenericViewSet):
+    """A collection: strict JSON in, JSON or CSV out, declared filters only, POST once for each ``Idempotency-Key``.
+
+    A row has an ``ETag``, and a change may say by ``If-Match`` which version it is of.
+    """
 
     parser_classes = (StrictJSONParser,)
     renderer_classes = (JSONRenderer, CsvRenderer)

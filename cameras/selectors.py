@@ -139,7 +139,14 @@ def ring_of(camera: Camera) -> dict[str, Any]:
         "keep_hours": camera.keep_hours,
         "frames": sum(piece.frames for piece in kept),
         "bytes": sum(piece.bytes for piece in kept),
-        "spans": [{"start": _moment(span.start_ns), "stop": _moment(span.stop_ns)} for span in ring.spans(kept)],
+        "spans": [
+            {
+                "start": _moment(span.start_ns),
+                "stop": _moment(span.stop_ns),
+                "seconds": (span.stop_ns - span.start_ns) / 1e9,
+            }
+            for span in ring.spans(kept)
+        ],
         "cuts": list(camera.ring_cuts.select_related("session__project", "recording")[:CUTS_SHOWN]),
     }
 

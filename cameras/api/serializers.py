@@ -136,6 +136,7 @@ class SpanSerializer(serializers.Serializer):
 
     start = serializers.DateTimeField()
     stop = serializers.DateTimeField()
+    seconds = serializers.FloatField()
 
 
 class RingCutSerializer(serializers.ModelSerializer):

@@ -212,6 +212,7 @@ def test_the_page_offers_a_piece_and_saves_it(catalog: Catalog, kept: Path) -> N
     client.force_login(catalog.experimenter)
     page = client.get(path).content.decode()
     assert "the last 24 h" in page
+    assert "00:00:04" in page
     assert str(catalog.session.pk) in page
     asked = {
         "session": catalog.session.pk,

@@ -272,6 +272,9 @@ SPECTACULAR_SETTINGS = {
         "RingCutStateEnum": "cameras.models.CutState",
         "CameraAlertKindEnum": "cameras.models.AlertKind",
         "RecordingKindEnum": "sessions.models.RecordingKind",
+        "RestrictionKindEnum": "sessions.models.RestrictionKind",
+        "AdministrationKindEnum": "sessions.models.AdministrationKind",
+        "ProcedureKindEnum": "sessions.models.ProcedureKind",
     },
 }
 

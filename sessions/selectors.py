@@ -28,8 +28,10 @@ from sessions.models import (
     Entry,
     Event,
     Housing,
+    Implant,
     Litter,
     Note,
+    Procedure,
     Project,
     Recording,
     Restriction,
@@ -195,6 +197,20 @@ def judged(weight: float, judged_by: dict[str, Any] | None) -> tuple[float | Non
     if percentage < judged_by["alarm"]:
         return percentage, "alarm"
     return percentage, "low" if percentage < judged_by["expected"] else "good"
+
+
+def care_of(user: Any, animal: Animal, limit: int = 100) -> dict[str, Any]:
+    """Return what an animal's page shows of its care: newest first, without what was set aside."""
+    weights = list(weighings(user).filter(animal=animal, deleted=None)[:limit])
+    for row in weights:
+        row.percentage, row.condition = judged(row.weight, row.judged_by)  # type: ignore[attr-defined]
+    return {
+        "weights": weights,
+        "restriction": animal.restrictions.filter(end=None, deleted=None).first(),
+        "procedures": entries(user, Procedure).filter(animal=animal, deleted=None)[:limit],
+        "implants": entries(user, Implant).filter(animal=animal, deleted=None)[:limit],
+        "housings": housings(user).filter(animal=animal)[:10],
+    }
 
 
 def cages(user: Any) -> QuerySet[Cage]:

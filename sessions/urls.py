@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from sessions.pages import account, animals, recordings, sessions, sheets
+from sessions.pages import account, animals, care, recordings, sessions, sheets
 
 app_name = "lab"
 
@@ -11,6 +11,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("animals/new/", animals.new_animal, name="animal-new"),
     path("animals/<uuid:pk>/", animals.animal, name="animal"),
     path("animals/<uuid:pk>/change/", animals.change_animal, name="animal-change"),
+    path("cages/<uuid:pk>/", care.cage, name="cage"),
+    path("care/", care.care, name="care"),
+    path("care/find/", care.find, name="care-find"),
+    path("care/labels/", care.labels, name="care-labels"),
+    path("care/note/", care.note, name="care-note"),
+    path("care/water/", care.water, name="care-water"),
+    path("care/weigh/", care.weigh, name="care-weigh"),
+    path("care/who/", care.who, name="care-who"),
     path("sessions/", sessions.sessions, name="sessions"),
     path("sessions/new/", sessions.start_session, name="session-start"),
     path("sessions/<uuid:pk>/", sessions.session, name="session"),

@@ -40,7 +40,7 @@ def animals(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_safe
 def animal(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """One animal: its facts, sessions, and every change of its record."""
+    """One animal: its weights, sessions, procedures, notes, facts, and every change of its record."""
     row = selectors.one(selectors.animals(request.user), pk)
     sessions = page_of(request, selectors.sessions(request.user).filter(animals=row))
     return render(
@@ -50,6 +50,8 @@ def animal(request: HttpRequest, pk: UUID) -> HttpResponse:
             "animal": row,
             "sessions": sessions,
             "history": selectors.history(row),
+            "notes": selectors.notes(request.user).filter(animal=row, deleted=None)[:PAGE],
+            **selectors.care_of(request.user, row),
             "may_change": can(request.user, "change", row),
         },
     )

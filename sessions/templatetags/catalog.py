@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -64,6 +65,12 @@ def lab_time(time: datetime | None) -> str:
         short = f"{local:%Y-%m-%d %H:%M}"
     full = f"{local:%A} {local.day} {local:%B %Y, %H:%M:%S %Z}"
     return format_html('<time datetime="{}" title="{}">{}</time>', time.isoformat(), full, short)
+
+
+@register.filter
+def iso_time(text: str) -> str:
+    """Return a time that Postgres wrote into JSON as `lab_time` writes it."""
+    return lab_time(datetime.fromisoformat(text))
 
 
 @register.filter
@@ -166,3 +173,39 @@ def pager(context: Any, page: Any) -> dict[str, Any]:
     query = context["request"].GET.copy()
     query.pop("page", None)
     return {"page": page, "query": query.urlencode()}
+
+
+@register.inclusion_tag("sessions/_weight_chart.html")
+def weight_chart(weighings: Sequence[Any], restriction: Any) -> dict[str, Any]:
+    """Draw weights (g, newest first) over time, with what a restriction expects and where its alarm is."""
+    rows = list(reversed(weighings))
+    limits = []
+    if restriction is not None:
+        limits = [
+            (kind, percentage * restriction.reference_weight / 100, f"{percentage:g} %")
+            for kind, percentage in (("low", restriction.expected_percentage), ("alarm", restriction.alarm_percentage))
+        ]
+    values = [row.weight for row in rows] + [value for _, value, _ in limits]
+    low, high = min(values), max(values)
+    margin = 0.05 * (high - low) or 0.05 * high
+    low, high = low - margin, high + margin
+    begin, seconds = rows[0].time, (rows[-1].time - rows[0].time).total_seconds()
+
+    def x(time: datetime) -> str:
+        part = (time - begin).total_seconds() / seconds if seconds else 0.5
+        return f"{44 + 584 * part:.1f}"
+
+    def y(weight: float) -> str:
+        return f"{176 - 164 * (weight - low) / (high - low):.1f}"
+
+    dots = [(x(r.time), y(r.weight), f"{r.weight:g} g, {timezone.localtime(r.time):%Y-%m-%d %H:%M}") for r in rows]
+    return {
+        "points": " ".join(f"{px},{py}" for px, py, _ in dots),
+        "dots": dots,
+        "limits": [(kind, y(value), label) for kind, value, label in limits],
+        "least": f"{low:.3g}",
+        "most": f"{high:.3g}",
+        "first": rows[0].time,
+        "last": rows[-1].time,
+        "days": round(seconds / SECONDS_OF_DAY),
+    }

@@ -89,6 +89,14 @@ PAGES = [
     ("post", "lab:animal-new", {}, (302, 400, 400, 400, 400, 400)),
     ("get", "lab:animal", None, PAGE_OF_ONE),
     ("get", "lab:animal-change", None, PAGE_TO_CHANGE),
+    ("get", "lab:cage", None, PAGE),
+    ("get", "lab:care", None, PAGE),
+    ("get", "lab:care-find", None, (302,) * 6),
+    ("get", "lab:care-labels", None, PAGE),
+    ("get", "lab:care-note", None, (302,) * 6),
+    ("get", "lab:care-water", None, PAGE),
+    ("get", "lab:care-weigh", None, PAGE),
+    ("get", "lab:care-who", None, PAGE),
     ("get", "lab:sessions", None, PAGE),
     ("get", "lab:session-start", None, (302, 403, 403, 200, 200, 200)),
     ("get", "lab:session", None, PAGE_OF_ONE),
@@ -120,6 +128,7 @@ def things(lab, recording, put):
     strain = services.create_strain(by=LABORATORY, name="Long-Evans", species=lab.rat)
     services.add_events(by=LABORATORY, session=lab.session, events=[{"time": NOON, "kind": "poke"}])
     running = services.start_session(by=lab.experimenter, project=lab.project, start=NOON + 100 * HOUR)
+    cage = services.create_cage(by=LABORATORY, name="14")
     token, _ = create_token(user=lab.experimenter, name="script")
     sheet = send_sheet(by=lab.experimenter, kind="animals", name="new.csv", content=NEW_ANIMAL)
     upload = begin_upload(by=lab.experimenter, session=lab.session, kind="lfp", length=9, file_name="c.npy")
@@ -128,6 +137,7 @@ def things(lab, recording, put):
         "project": lab.project, "species": lab.rat, "strain": strain, "animal": lab.animal, "rig": lab.rig,
         "task": lab.task, "session": lab.session, "recording": recording, "file": file, "event": event,
         "token": token, "session-end": running, "sheet": sheet, "upload": upload,
+        "cage": cage,
     }  # fmt: skip
 
 
@@ -138,6 +148,7 @@ def address(name: str, things) -> str:
     if plain.endswith("-list") or plain in {
         "animals", "animal-new", "sessions", "session-start", "recordings", "search", "account", "token-new",
         "password-change", "auth-token", "sheets", "sheet-send",
+        "care", "care-find", "care-labels", "care-note", "care-water", "care-weigh", "care-who",
     }:  # fmt: skip
         return reverse(name)
     if plain == "sheet-take":

@@ -112,6 +112,27 @@ class NotesForm(forms.Form):
     narrative = forms.CharField(label="Notes", required=False, widget=forms.Textarea(attrs={"rows": 6}))
 
 
+class MoveForm(forms.Form):
+    """Which animal a session was taken for, and whose it was."""
+
+    from_animal = forms.ModelChoiceField(Animal.objects.none(), empty_label=None, label="It was written down for")
+    to_animal = forms.CharField(max_length=64, label="It was of", help_text="Identifier of the animal.")
+    reason = forms.CharField(max_length=1000, required=False, help_text="Stands in the note that tells of it.")
+
+    def __init__(self, *args: Any, user: Any, session: Session, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+        _choose(self, "from_animal", session.animals.select_related("project").order_by("identifier"))
+
+    def clean_to_animal(self) -> Animal:
+        """Return the animal of an identifier."""
+        rows = visible(self.user, Animal.objects.select_related("project"))
+        found: Animal | None = rows.filter(identifier=self.cleaned_data["to_animal"]).first()
+        if found is None:
+            raise forms.ValidationError("There is no such animal, or none that you may see.")
+        return found
+
+
 class RegisterForm(forms.Form):
     """Files that lie on the server, as a recording."""
 

@@ -213,7 +213,7 @@ def care_of(user: Any, animal: Animal, limit: int = 100) -> dict[str, Any]:
     }
 
 
-def cages(user: Any) -> QuerySet[Cage]:
+def cages(user: Any) -> QuerySet[Any]:
     """Return cages with the animals of the user's projects that live there (``living``), in one more query."""
     living = visible(user, Housing.objects.filter(end__isnull=True).select_related("animal"), "animal__project")
     return Cage.objects.prefetch_related(

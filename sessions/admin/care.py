@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from unfold.admin import ModelAdmin
 
 from sessions import selectors, services
 from sessions.admin.base import AuditedAdmin, OwnedInline, SharedAdmin
@@ -29,6 +33,30 @@ from sessions.models import (
     Weighing,
 )
 from sessions.permissions import can
+
+# Each is in the address of the page, which has to stay short enough for every server.
+MOST_CHOSEN = 50
+
+
+class RoundActions(ModelAdmin):
+    """Weighing and watering of what was chosen, on the page that the animal room has for it."""
+
+    actions: tuple[str, ...] = ("weigh", "give_water")
+    chosen_as: ClassVar[str]
+
+    @admin.action(description="Weigh them", permissions=["change"])
+    def weigh(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:  # noqa: ARG002
+        """Go and weigh."""
+        return self._go("lab:care-weigh", queryset)
+
+    @admin.action(description="Give water to all", permissions=["change"])
+    def give_water(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:  # noqa: ARG002
+        """Go and give water."""
+        return self._go("lab:care-water", queryset)
+
+    def _go(self, page: str, queryset: QuerySet[Any]) -> HttpResponse:
+        chosen = [(self.chosen_as, str(pk)) for pk in queryset.values_list("pk", flat=True)[:MOST_CHOSEN]]
+        return redirect(f"{reverse(page)}?{urlencode(chosen)}")
 
 
 class SetAside(AuditedAdmin):
@@ -208,7 +236,8 @@ class LivingInline(HousingInline):
 
 
 @admin.register(Cage)
-class CageAdmin(SharedAdmin):
+class CageAdmin(RoundActions, SharedAdmin):
+    chosen_as = "cage"
     list_display = ("name", "location", "created")
     list_filter = ("location",)
     search_fields = ("name", "location")

@@ -14,7 +14,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from sessions.admin.base import AdministratorsAdmin, AuditedAdmin, LabAdmin, OwnedInline, SharedAdmin
-from sessions.admin.care import OF_ANIMAL
+from sessions.admin.care import OF_ANIMAL, RoundActions
 from sessions.models import (
     Animal,
     ApiToken,
@@ -99,7 +99,8 @@ class StrainAdmin(SharedAdmin):
 
 
 @admin.register(Animal)
-class AnimalAdmin(AuditedAdmin):
+class AnimalAdmin(RoundActions, AuditedAdmin):
+    chosen_as = "animal"
     list_display = ("identifier", "species", "strain", "sex", "birth_date", "cage", "status", "project", "responsible")
     list_filter = ("status", "sex", "species", "project")
     list_select_related = ("species", "strain", "project", "responsible")

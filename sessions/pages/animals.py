@@ -15,6 +15,8 @@ from sessions.forms import AnimalForm, AnimalListFilter, carry_out
 from sessions.pagination import page_of
 from sessions.permissions import can, projects_for, require
 
+NOTES_SHOWN = 50
+
 
 @login_required
 @require_safe
@@ -50,7 +52,7 @@ def animal(request: HttpRequest, pk: UUID) -> HttpResponse:
             "animal": row,
             "sessions": sessions,
             "history": selectors.history(row),
-            "notes": selectors.notes(request.user).filter(animal=row, deleted=None)[:PAGE],
+            "notes": selectors.notes(request.user).filter(animal=row, deleted=None)[:NOTES_SHOWN],
             **selectors.care_of(request.user, row),
             "may_change": can(request.user, "change", row),
         },

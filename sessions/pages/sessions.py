@@ -17,13 +17,22 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from sessions import selectors, services
 from sessions.data_roots import DEFAULT, default_root
 from sessions.errors import Invalid
-from sessions.forms import NotesForm, RegisterForm, SessionListFilter, StartSessionForm, carry_out, session_initial
+from sessions.forms import (
+    MoveForm,
+    NotesForm,
+    RegisterForm,
+    SessionListFilter,
+    StartSessionForm,
+    carry_out,
+    session_initial,
+)
 from sessions.pagination import page_of
 from sessions.permissions import can, projects_for, require
 from sessions.requests import HtmxRequest
 
 EVENTS_SHOWN = 100
 MOST_TRIALS_SHOWN = 100
+NOTES_SHOWN = 50
 
 
 @login_required
@@ -70,6 +79,7 @@ def session(request: HttpRequest, pk: UUID) -> HttpResponse:
             "events": events[:EVENTS_SHOWN],
             "event_count": events.count(),
             "form": NotesForm(initial=session_initial(row)),
+            "written": selectors.notes(request.user).filter(session=row, deleted=None)[:NOTES_SHOWN],
             "history": selectors.history(row, limit=20),
             "may_change": can(request.user, "change", row),
         },
@@ -159,6 +169,22 @@ def session_notes(request: HtmxRequest, pk: UUID) -> HttpResponse:
         return redirect("lab:session", row.pk)
     # htmx puts the answer of an error into the page only with a status of success.
     return render(request, "sessions/_notes.html", {"session": row, "form": form, "saved": saved, "may_change": True})
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def move_session(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Say that a session was another animal's."""
+    row = selectors.one(selectors.sessions(request.user), pk)
+    require(request.user, "change", row)
+    form = MoveForm(request.POST if request.method == "POST" else None, user=request.user, session=row)
+    if request.method == "POST" and form.is_valid():
+        moved = carry_out(form, services.move_session, by=request.user, session=row, **form.cleaned_data)
+        if moved is not None:
+            messages.success(request, "The session was moved; to take that back, move it again.")
+            return redirect("lab:session", row.pk)
+    status = 400 if form.is_bound else 200
+    return render(request, "sessions/move.html", {"form": form, "session": row}, status=status)
 
 
 @login_required

@@ -87,3 +87,46 @@ def test_a_page_costs_the_same_queries_for_6_animals_and_more(lab, browser, cage
     for page in ("/care/", f"/care/weigh/?cage={cage.pk}", f"/cages/{cage.pk}/", f"/care/labels/?cage={cage.pk}"):
         with django_assert_max_num_queries(12):
             assert browser.get(page).status_code == 200
+
+
+def test_a_session_is_moved_on_a_page_that_names_what_is_wrong(lab, browser, cage):
+    address = f"/sessions/{lab.session.pk}/move/"
+    body = {"from_animal": lab.animal.pk, "to_animal": "nobody", "reason": "The wrong one was chosen."}
+    refused = browser.post(address, body)
+    assert (refused.status_code, "There is no such animal" in refused.content.decode()) == (400, True)
+    assert browser.post(address, {**body, "to_animal": "R1"}).status_code == 302
+    page = shown(browser, f"/sessions/{lab.session.pk}/")
+    assert "Moved from R214 to R1. The wrong one was chosen." in page
+
+
+def test_the_admin_weighs_and_waters_on_the_pages_of_the_animal_room(lab, cage):
+    staff = Client()
+    staff.force_login(lab.administrator)
+    for model, row, page in (("animal", lab.animal, "weigh"), ("cage", cage, "give_water")):
+        reply = staff.post(f"/admin/lab/{model}/", {"action": page, "_selected_action": [str(row.pk)]})
+        assert reply["Location"] == f"/care/{page.removeprefix('give_')}/?{model}={row.pk}"
+        assert "R214" in shown(staff, reply["Location"])
+
+
+def test_what_is_deleted_in_the_admin_is_set_aside_and_taken_back(lab, cage):
+    staff = Client()
+    staff.force_login(lab.administrator)
+    row = Weighing.objects.get()
+    assert staff.get(f"/admin/lab/animal/{row.animal_id}/change/").status_code == 200
+    staff.post(f"/admin/lab/weighing/{row.pk}/delete/", {"post": "yes"})
+    row.refresh_from_db()
+    assert row.deleted is not None
+    staff.post("/admin/lab/weighing/", {"action": "take_back", "_selected_action": [str(row.pk)]})
+    row.refresh_from_db()
+    assert row.deleted is None
+
+
+def test_everything_has_its_page_in_the_admin(lab, cage):
+    services.add_note(by=lab.manager, animal=lab.animal, text="Calm today.")
+    staff = Client()
+    staff.force_login(lab.administrator)
+    for model in ("weighing", "restriction", "administration", "procedure", "implant", "genotype", "cage", "tag",
+                  "breedingpair", "litter", "allele"):  # fmt: skip
+        assert staff.get(f"/admin/lab/{model}/").status_code == 200, model
+        assert staff.get(f"/admin/lab/{model}/add/").status_code == 200, model
+    assert "Calm today." in staff.get("/admin/lab/note/").content.decode()

@@ -103,6 +103,8 @@ PAGES = [
     ("get", "lab:session-recordings", None, PAGE_OF_ONE),
     ("get", "lab:session-trials", None, PAGE_OF_ONE),
     ("post", "lab:session-end", {}, PAGE_AFTER_POST),
+    ("get", "lab:session-move", None, PAGE_TO_CHANGE),
+    ("post", "lab:session-move", {}, (302, 404, 403, 400, 400, 400)),
     ("post", "lab:session-notes", {"narrative": "x"}, PAGE_AFTER_POST),
     ("get", "lab:session-register", None, PAGE_TO_CHANGE),
     ("get", "lab:recordings", None, PAGE),

@@ -1,0 +1,177 @@
+"""The animal room on a phone, where the Wi-Fi comes and goes: weights once each, a note with a photo, a label's way."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from io import BytesIO
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test import Client
+from PIL import Image
+
+from sessions import services
+from sessions.models import Cage, Membership, Project, Restriction, Species, Weighing
+from tests.browser.chromium import FLAGS, PHONE, executable
+from tests.cameras.laboratory import Laboratory, database_url
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+SIX = [f"W{n}" for n in range(1, 7)]
+
+
+@pytest.fixture(scope="module")
+def web(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+    """The web process on the test's database; its scripts and styles come as they lie in the folders."""
+    executable()
+    folder = tmp_path_factory.mktemp("room")
+    made = Laboratory(folder, folder / "data", database_url(connection.settings_dict), LAB_DEBUG="1")
+    try:
+        made.start_redis()
+        made.start_server("web")
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def room(transactional_db: None, web: Laboratory) -> SimpleNamespace:
+    """Six animals in a cage, short of water and weighed once; and somebody who is logged in."""
+    project = Project.objects.create(name="Memory")
+    ana = get_user_model().objects.create_user("ana")
+    Membership.objects.create(project=project, user=ana, role="experimenter")
+    rat = Species.objects.create(name="rat")
+    for name in SIX:
+        animal = services.create_animal(by=ana, identifier=name, project=project, species=rat, cage="14")
+        services.add_entry(Restriction, by=ana, animal=animal, kind="water", reference_weight=400)
+        services.add_entry(Weighing, by=ana, animal=animal, weight=390)
+    client = Client()
+    client.force_login(ana)
+    return SimpleNamespace(
+        url=f"http://127.0.0.1:{web.web_port}",
+        cage=f"/cages/{Cage.objects.get().pk}/",
+        session=client.cookies["sessionid"].value,
+    )
+
+
+@pytest.fixture
+def page(room: SimpleNamespace) -> Iterator[Any]:
+    """A phone at the cage. It is closed before the tables are emptied, which Playwright's loop would not allow."""
+    from playwright.sync_api import sync_playwright
+
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
+        context = chromium.new_context(
+            base_url=room.url, viewport=PHONE, color_scheme="dark", is_mobile=True, has_touch=True
+        )
+        context.add_cookies([{"name": "sessionid", "value": room.session, "url": room.url}])
+        opened = context.new_page()
+        opened.on("pageerror", lambda error: complaints.append(str(error)))
+        opened.on(
+            "console",
+            lambda message: complaints.append(message.text) if "Content Security Policy" in message.text else None,
+        )
+        opened.goto(room.cage)
+        assert fits(opened)
+        yield opened
+        chromium.close()
+    assert complaints == []
+
+
+def rest(room: SimpleNamespace, name: str) -> list[dict[str, Any]]:
+    """What the server has, in the order in which it came."""
+    asked = HTTPConnection(room.url.removeprefix("http://"), timeout=30)
+    with closing(asked):
+        asked.request("GET", f"/api/v1/{name}/?ordering=created", headers={"Cookie": f"sessionid={room.session}"})
+        return json.load(asked.getresponse())["results"]
+
+
+def waits(page: Any, count: int) -> None:
+    page.wait_for_function("(n) => document.querySelector('[data-care]').dataset.waiting === n", arg=str(count))
+
+
+def fits(page) -> bool:
+    return page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def test_six_animals_weighed_without_wifi_are_six_weights_with_it(page, room):
+    page.get_by_role("link", name="Weigh", exact=True).click()
+    waits(page, 0)
+    page.context.set_offline(True)
+    weights = dict(zip(SIX, [372.5, 336.5, 310.5, 364.5, 368.5, 371.5], strict=True))
+    for position, (name, weight) in enumerate(weights.items(), 1):
+        form = page.locator(f"form[data-name={name}]")
+        field = form.get_by_label(f"Weight of {name} in grams")
+        field.fill(str(weight).replace(".", ","))
+        told = form.locator("[data-part=told]")
+        assert f"{weight / 4:.1f} % of 400 g" in told.inner_text().replace(".0 g", " g")
+        assert {"W2": "is-low", "W3": "is-alarm"}.get(name, "is-good") in told.get_attribute("class")
+        field.press("Enter")
+        waits(page, position)
+    assert page.get_by_text("6 wait to be sent").is_visible()
+    assert fits(page)
+    assert len(rest(room, "weighings")) == len(SIX)
+    page.context.set_offline(False)
+    waits(page, 0)
+    # A page that is opened again has nothing left to send.
+    page.reload()
+    waits(page, 0)
+    new = rest(room, "weighings")[len(SIX) :]
+    assert {row["animal_name"]: row["weight"] for row in new} == weights
+    assert len(new) == len(SIX)
+
+
+def test_what_the_server_took_but_could_not_confirm_is_not_taken_twice(page, room):
+    page.get_by_role("link", name="Water", exact=True).click()
+    lost: list[str] = []
+
+    def lose_the_answer(route: Any) -> None:
+        if not lost:
+            lost.append(route.fetch().text())
+        route.abort()
+
+    page.route("**/api/v1/administrations/", lose_the_answer)
+    page.get_by_label("mL for each").fill("12.5")
+    page.get_by_role("button", name="Give water to all").click()
+    page.get_by_text("The server does not answer").wait_for()
+    waits(page, 6)
+    assert len(lost) == len(rest(room, "administrations")) == 1
+    page.unroute("**/api/v1/administrations/")
+    page.reload()
+    waits(page, 0)
+    given = sorted((row["animal_name"], row["amount"], row["unit"]) for row in rest(room, "administrations"))
+    assert given == [(name, 12.5, "mL") for name in SIX]
+
+
+def test_a_label_leads_to_its_animal_and_a_note_with_a_photo_is_shown_there(page, room):
+    page.get_by_role("link", name="Labels").click()
+    label = page.locator(".label", has_text="W1").locator("svg")
+    drawn = cv2.imdecode(np.frombuffer(label.screenshot(), np.uint8), cv2.IMREAD_COLOR)
+    drawn = cv2.resize(drawn, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    address, *_ = cv2.QRCodeDetector().detectAndDecode(drawn)
+    assert re.fullmatch(rf"{room.url}/animals/[0-9a-f-]{{36}}/", address), address
+    page.goto(address)
+    assert page.get_by_role("heading", name="W1", exact=True).is_visible()
+
+    page.get_by_role("link", name="Note", exact=True).click()
+    photo = BytesIO()
+    Image.new("RGB", (3000, 2000), "sienna").save(photo, "JPEG")
+    page.get_by_label("What you saw").fill("Fur ruffled.")
+    page.get_by_label("Photo").set_input_files({"name": "a.jpg", "mimeType": "image/jpeg", "buffer": photo.getvalue()})
+    page.get_by_label("Tags").fill("fur, watch")
+    page.get_by_role("button", name="Keep the note").click()
+    page.get_by_text("kept on the server").wait_for()
+    page.goto(address)
+    page.wait_for_function("() => document.querySelector('.written img')?.naturalWidth === 1600")
+    assert page.get_by_text("Fur ruffled.").is_visible()
+    assert fits(page)

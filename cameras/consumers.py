@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import time
@@ -12,6 +11,7 @@ from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
 from django.contrib.auth import get_user_model
+from django.db import Error as DatabaseError
 from django.db.models import Q
 from django.utils import timezone
 
@@ -21,6 +21,7 @@ from cameras.relay.protocol import EXTENSION
 from cameras.relay.viewers import DirectViewer, PlainViewer
 from sessions.models import ApiToken
 from sessions.permissions import can
+from sessions.websockets import peer
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ DEFAULT_CREDIT, MOST_CREDIT = 2, 8
 RECHECK_PERIOD = 3.0
 
 UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, BAD_REQUEST = 4401, 4403, 4404, 4400
+TRY_AGAIN = 1013
 
 
 class BadQuery(ValueError):
@@ -72,7 +74,9 @@ _REASONS = {
     UNAUTHENTICATED: "Log in, or send a valid token, to see cameras.",
     FORBIDDEN: "You may not see this camera.",
     NOT_FOUND: "There is no such camera for you.",
+    TRY_AGAIN: "The database does not answer; try again.",
 }
+_NOT_UNDERSTOOD = 'A viewer says ack, or JSON with a type such as {"type":"time"}; this is neither.'
 
 
 async def live(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -82,14 +86,23 @@ async def live(scope: dict[str, Any], receive: Any, send: Any) -> None:
         return
     await send({"type": "websocket.accept"})
     user, token = scope.get("user"), scope.get("token")
+
+    async def refuse(code: int, reason: str) -> None:
+        log.warning("%s: refused %s from %s: %s (%s)", slug[:60], user, peer(scope), reason, code)
+        await send({"type": "websocket.close", "code": code, "reason": reason})
+
     try:
         rendition, credit = parse_query(scope.get("query_string", b""))
     except BadQuery as error:
-        await send({"type": "websocket.close", "code": BAD_REQUEST, "reason": str(error)})
+        await refuse(BAD_REQUEST, str(error))
         return
     may_watch = database_sync_to_async(_may_watch)
-    if code := await may_watch(user, token, slug):
-        await send({"type": "websocket.close", "code": code, "reason": _REASONS[code]})
+    try:
+        code = await may_watch(user, token, slug)
+    except DatabaseError:
+        code = TRY_AGAIN
+    if code:
+        await refuse(code, _REASONS[code])
         return
     socket = scope.get("extensions", {}).get(EXTENSION)
     viewer = DirectViewer(socket, credit) if socket is not None else PlainViewer(send, credit)
@@ -99,8 +112,12 @@ async def live(scope: dict[str, Any], receive: Any, send: Any) -> None:
     async def recheck() -> None:
         while True:
             await asyncio.sleep(RECHECK_PERIOD)
-            if code := await may_watch(user, token, slug):
-                await send({"type": "websocket.close", "code": code, "reason": _REASONS[code]})
+            try:
+                code = await may_watch(user, token, slug)
+            except DatabaseError:
+                continue  # Who was let in may stay until the database says otherwise.
+            if code:
+                await refuse(code, _REASONS[code])
                 return
 
     checking = asyncio.ensure_future(recheck())
@@ -109,11 +126,24 @@ async def live(scope: dict[str, Any], receive: Any, send: Any) -> None:
             text = message.get("text")
             if text == "ack":
                 viewer.ack()
-            elif text is not None and text.startswith('{"type":"time"'):
-                with contextlib.suppress(ValueError):
-                    asked = json.loads(text)
-                    await send({"type": "websocket.send", "text": json.dumps({**asked, "server_ns": time.time_ns()})})
+                continue
+            asked = _asked(text)
+            if asked is None:
+                await refuse(BAD_REQUEST, _NOT_UNDERSTOOD)
+                return
+            if asked["type"] == "time":
+                await send({"type": "websocket.send", "text": json.dumps({**asked, "server_ns": time.time_ns()})})
+            # Other types are of a newer page; they are no reason to show it nothing.
     finally:
         viewers.leave(topic, viewer)
         viewer.close()
         checking.cancel()
+
+
+def _asked(text: str | None) -> dict[str, Any] | None:
+    """Return what a viewer asks, ``None`` where that is no JSON object with a type."""
+    try:
+        asked = json.loads(text or "")
+    except (ValueError, RecursionError):
+        return None
+    return asked if isinstance(asked, dict) and isinstance(asked.get("type"), str) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from channels.auth import AuthMiddlewareStack
@@ -9,6 +10,11 @@ from channels.db import database_sync_to_async
 from channels.security.websocket import AllowedHostsOriginValidator
 
 from sessions.tokens import valid_token
+
+log = logging.getLogger(__name__)
+
+WRONG_TOKEN = "This token is unknown, revoked or expired."  # noqa: S105 - a sentence
+WRONG_ORIGIN = "A page of another origin may not use this laboratory with your cookie."
 
 
 def header(scope: dict[str, Any], name: bytes) -> str:
@@ -31,6 +37,38 @@ def or_refused(router: Any) -> Any:
     return serve
 
 
+def peer(scope: dict[str, Any]) -> str:
+    """Return the address of the other end, for the log."""
+    return str((scope.get("client") or ("?",))[0])
+
+
+def _saying_why(scope: dict[str, Any], send: Any) -> Any:
+    """Return a ``send`` that says, to the peer and in the log, why a handshake from another origin is refused."""
+    accepted = False
+
+    async def say(message: dict[str, Any]) -> None:
+        nonlocal accepted
+        accepted = accepted or message["type"] == "websocket.accept"
+        # The check of the origin closes without a code, unlike what refuses an address.
+        if message["type"] != "websocket.close" or accepted or message.get("code"):
+            await send(message)
+            return
+        log.warning(
+            "%s: refused a socket from %s: its origin %.80r is not ours",
+            scope["path"],
+            peer(scope),
+            header(scope, b"origin"),
+        )
+        if "websocket.http.response" not in scope.get("extensions", {}):
+            await send(message)
+            return
+        headers = [(b"content-type", b"text/plain; charset=utf-8")]
+        await send({"type": "websocket.http.response.start", "status": 403, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": WRONG_ORIGIN.encode()})
+
+    return say
+
+
 def authenticated(application: Any) -> Any:
     """Set ``scope["user"]`` and, for scripts, ``scope["token"]``; a wrong token is refused with close code 4401.
 
@@ -41,14 +79,13 @@ def authenticated(application: Any) -> Any:
     async def by_credentials(scope: dict[str, Any], receive: Any, send: Any) -> Any:
         kind, _, key = header(scope, b"authorization").partition(" ")
         if kind.lower() != "token":
-            return await from_browser(scope, receive, send)
+            return await from_browser(scope, receive, _saying_why(scope, send))
         token = await database_sync_to_async(valid_token)(key.strip())
         if token is None:
+            log.warning("%s: refused a socket from %s: %s", scope["path"], peer(scope), WRONG_TOKEN)
             await receive()
             await send({"type": "websocket.accept"})
-            await send(
-                {"type": "websocket.close", "code": 4401, "reason": "This token is unknown, revoked or expired."}
-            )
+            await send({"type": "websocket.close", "code": 4401, "reason": WRONG_TOKEN})
             return None
         return await application({**scope, "user": token.user, "token": token}, receive, send)
 

@@ -41,6 +41,8 @@ class Track:
         self._on_change = on_change
         self._awaited = SequenceSet()
         self._announced = False
+        # The agent will be asked to send again, and has not answered: its last word before that is none.
+        self._asked_again = False
         self._highest = -1
         # Handed to the recorder and not known to be on the disk.
         self._handed = SequenceSet()
@@ -94,8 +96,12 @@ class Track:
         if isinstance(first, int):
             self.first = first if self.first is None else min(self.first, first)
         kind = message["type"]
+        if kind == "recording":
+            # It keeps frames from now on, whatever it said before: an agent that was killed takes what it finds in its
+            # spool for all that there is, until it hears the order to record.
+            self.last = self.stopped = None
         if kind == "pending":
-            self._announced = True
+            self._announced, self._asked_again = True, False
             for low, high in message.get("ranges", []):
                 self._awaited.add_range(low, high)
             if self.recorder.store is not None:
@@ -105,7 +111,7 @@ class Track:
             self._tell_stored()
         if kind in {"stopping", "stopped"} and isinstance(message.get("last"), int):
             self.last = message["last"]
-        if kind == "stopped":
+        if kind == "stopped" and not self._asked_again:
             self.stopped = message
             self.agent_lost = int(message.get("lost") or 0)
             self.device_dropped = message.get("dropped")
@@ -140,6 +146,7 @@ class Track:
         else:
             # The agent is asked for it again, and must not hear before that all up to a later one is stored.
             self._awaited.add(header.sequence)
+            self._asked_again = True
 
     # ---- what the recorder says
 
@@ -158,6 +165,7 @@ class Track:
             for first, last in self._handed:
                 self._awaited.add_range(first, last)
             self._handed = SequenceSet()
+            self._asked_again = True
             self.stopped = None
         else:
             self._send({"type": "resend", "recording": str(self.recording)})

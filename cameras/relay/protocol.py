@@ -115,12 +115,12 @@ class FrameWebSocketProtocol(WebSocketsSansIOProtocol):
         start, size = 0, len(data)
         while start < size:
             end = _frame_end(data, start)
+            if (end or size) - start > _LONGEST_FROM_VIEWER:
+                self.conn.fail(1009, f"A viewer's message has at most {_LONGEST_FROM_VIEWER} bytes.")
+                self.handle_parser_exception()
+                return
             if end is None or end > size:
                 self._partial = data[start:]
-                if len(self._partial) > _LONGEST_FROM_VIEWER or (end and end - start > _LONGEST_FROM_VIEWER):
-                    self._partial = b""
-                    self.conn.fail(1009, f"A viewer's message has at most {_LONGEST_FROM_VIEWER} bytes.")
-                    self.handle_parser_exception()
                 return
             if _is_ack(data, start, end):
                 self._on_ack()

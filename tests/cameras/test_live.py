@@ -92,6 +92,32 @@ def _refusals(laboratory: Laboratory, slug: str, catalog: Catalog) -> None:
     assert closed_with(laboratory.connect_viewer(slug, catalog.keys["other"]))[0] == 4404
     assert closed_with(laboratory.connect_viewer("no-such-camera", catalog.keys["view"]))[0] == 4404
     assert closed_with(laboratory.connect_viewer(slug, "lab_wrong"))[0] == 4401
+    # What a viewer says that nobody understands ends his socket, with the reason, and nobody else's.
+    with laboratory.connect_viewer(slug, catalog.keys["view"]) as bystander:
+        next_json(bystander, "state")
+        for said, code, named in (
+            ("acknowledged", 4400, "ack"),
+            ("[1]", 4400, "type"),
+            (b"\x00\x01", 4400, "ack"),
+            ("x" * 5000, 1009, "4096 bytes"),
+        ):
+            viewer = laboratory.connect_viewer(slug, catalog.keys["view"])
+            next_json(viewer, "state")
+            viewer.send(said)
+            closed = closed_with(viewer)
+            assert closed[0] == code
+            assert named in closed[1]
+        bystander.send('{"type":"time","page_ms":1}')
+        assert next_json(bystander, "time")["page_ms"] == 1
+    log = laboratory.log("web")
+    for reason in (
+        "rendition is 'huge'",
+        "no such camera for you",
+        "token is unknown",
+        "this is neither",
+        "4096 bytes",
+    ):
+        assert reason in log
 
 
 def _credit(laboratory: Laboratory, agent: ClientConnection, slug: str, key: str) -> None:
@@ -247,3 +273,5 @@ def test_a_cookie_needs_our_origin(laboratory: Laboratory) -> None:
     ):
         pass
     assert refused.value.response.status_code == 403
+    assert b"another origin" in refused.value.response.body
+    assert "'http://elsewhere.example' is not ours" in laboratory.log("web")

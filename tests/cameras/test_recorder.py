@@ -103,3 +103,21 @@ async def test_what_was_dropped_is_not_called_stored_when_later_frames_are(tmp_p
     add(21, 32)
     await until(lambda: stored() == 41)
     await track.recorder.close()
+
+
+async def test_an_agent_that_was_killed_goes_on_though_it_first_took_the_recording_for_ended(tmp_path: Path) -> None:
+    told: list[dict[str, Any]] = []
+    track = Track(UUID(int=7), tmp_path / "r", told.append, order="recording", started=0.0, on_change=lambda: None)
+    await until(lambda: track.recorder.is_open)
+    track.said({"type": "pending", "first": 1, "ranges": [[1, 5]]})
+    for number in range(1, 6):
+        track.add(FrameHeader(number, number, 64, 48), memoryview(picture(number)))
+    # All that it finds in its spool; the order to record is still under way.
+    track.said({"type": "stopped", "first": 1, "last": 5, "lost": 0})
+    assert not track.takes(40)
+    track.said({"type": "recording", "first": 1})
+    assert track.takes(40)
+    track.add(FrameHeader(40, 40, 64, 48), memoryview(picture(40)))
+    await until(lambda: {"type": "stored", "recording": str(UUID(int=7)), "sequence": 40} in told)
+    assert not track.complete
+    await track.recorder.close()

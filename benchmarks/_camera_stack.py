@@ -133,11 +133,13 @@ class Stack:
             return services.running_redis(self.home)
         return self.processes[name].pid
 
-    def kill(self, name: str) -> None:
-        """SIGKILL, as the kernel or a power cut would."""
+    def kill(self, name: str) -> int:
+        """SIGKILL, as the kernel or a power cut would; returns when (ns since the Unix epoch)."""
         os.kill(self.pid(name), signal.SIGKILL)
+        killed = time.time_ns()
         if name in self.processes:
             self.processes[name].wait()
+        return killed
 
     def stop(self, name: str) -> None:
         """End a process as its owner would."""

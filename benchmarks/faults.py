@@ -133,10 +133,8 @@ class Trial:
             victims = [turn.pop(0)] if turn else [self._random.choice(VICTIMS)]
             if not turn and self._kills + 1 < kills and self._random.random() < 0.25:
                 victims.append(self._random.choice([name for name in VICTIMS if name != victims[0]]))
-            began, killed = time.monotonic(), {}
-            for victim in victims:
-                killed[victim] = time.time_ns()
-                self._stack.kill(victim)
+            began = time.monotonic()
+            killed = {victim: self._stack.kill(victim) for victim in victims}
             self._kills += len(victims)
             time.sleep(self._random.uniform(0.2, 1.5))
             # Postgres and Redis before those that need them to start.
@@ -253,9 +251,11 @@ class Trial:
         if len(new) != 1:
             raise LostFramesError(f"{one.slug} after {what}: the gaps {new} are not the one of the killed agent")
         after = int(np.searchsorted(records["sequence"], new[0][1] + 1))
-        last = int(records["captured_ns"][after - 1])
-        if not last <= killed < int(records["captured_ns"][after]) or not records["flags"][after] & 4:
-            raise LostFramesError(f"{one.slug} after {what}: the gap {new[0]} is not marked or is another's")
+        last, first = int(records["captured_ns"][after - 1]), int(records["captured_ns"][after])
+        if not last <= killed < first:
+            raise LostFramesError(f"{one.slug} after {what}: the gap {new[0]} is not where the agent was killed")
+        if not records["flags"][after] & 4:
+            raise LostFramesError(f"{one.slug} after {what}: the gap {new[0]} is not marked")
         seconds = (killed - last) / 1e9
         if seconds > MOST_LOST_BY_AN_AGENT:
             raise LostFramesError(f"{one.slug} after {what}: the killed agent had not spooled {seconds:.2f} s")

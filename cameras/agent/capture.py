@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from cameras.agent.delivered import Delivered
 from cameras.agent.encoding import Encoded, EncoderMissing, H264Encoder, jpeg
 from cameras.agent.outbox import Outbox
 from cameras.agent.sources import EndOfSource, Source, SourceError, SourceLost, open_source
@@ -205,15 +206,16 @@ class Capture:
         self.ended.set()
 
     def _one(self, source: Source) -> None:
-        picture, captured = source.read(self._next)
+        taken, captured = source.read(self._next)
         if (dropped := source.dropped) is not None:
             self.outbox.device_dropped(dropped - self._dropped)
             self._dropped = dropped
-        height, width = picture.shape[:2]
-        main = self._encode(picture, captured)
+        main = self._encode(taken, captured)
         small = None
         if self.outbox.connected and captured - self._previewed_ns >= 0.9e9 / PREVIEW_FPS:
             self._previewed_ns = captured
+            picture = _seen(taken)
+            height, width = picture.shape[:2]
             preview_height = max(2, round(height * self.settings.preview_width / width))
             reduced = cv2.resize(picture, (self.settings.preview_width, preview_height), interpolation=cv2.INTER_AREA)
             self.brightness = float(reduced.mean())
@@ -221,7 +223,7 @@ class Capture:
         with self._lock:
             if main.codec != self._codec or (self._start_wanted and not main.is_key):
                 # A recording was started while this picture was encoded; it begins with a key frame of its codec.
-                main = self._encode(picture, captured, key=True)
+                main = self._encode(taken, captured, key=True)
             self._start_wanted = False
             sequence = self._next
             self._next += 1
@@ -245,12 +247,14 @@ class Capture:
             self.rate = (self.captured - count) / (now - since)
             self._rate_since = (now, self.captured)
 
-    def _encode(self, picture: np.ndarray, captured: int, *, key: bool = False) -> Encoded:
+    def _encode(self, taken: np.ndarray | Delivered, captured: int, *, key: bool = False) -> Encoded:
         encoder = self._encoder
         if self._codec == CODEC_JPEG or encoder is None:
-            return jpeg(picture, self.settings.quality)
+            if isinstance(taken, Delivered):
+                return Encoded(taken.data, CODEC_JPEG, True, taken.width, taken.height)
+            return jpeg(taken, self.settings.quality)
         wanted = self._key_wanted and encoder.may_key(captured)
-        main = encoder.encode(picture, captured, key=key or wanted)
+        main = encoder.encode(_seen(taken), captured, key=key or wanted)
         if main.is_key:
             self._key_wanted = False
         return main
@@ -279,3 +283,10 @@ class Capture:
             self._state.save(state)
         except OSError as error:
             log.warning("%s: the state cannot be saved: %s", self.settings.slug, error)
+
+
+def _seen(taken: np.ndarray | Delivered) -> np.ndarray:
+    picture = taken.picture if isinstance(taken, Delivered) else taken
+    if picture is None:
+        raise SourceLost("a picture of the camera cannot be decoded")
+    return picture

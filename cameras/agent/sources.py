@@ -21,6 +21,7 @@ from urllib.parse import parse_qs
 import cv2
 import numpy as np
 
+from cameras.agent.delivered import Delivered, delivered
 from cameras.agent.simulation import Camera, load_trajectory, wandering
 from cameras.agent.strip import draw_number
 
@@ -49,8 +50,11 @@ class Source(Protocol):
     @property
     def dropped(self) -> int | None: ...
 
-    def read(self, number: int) -> tuple[np.ndarray, int]:
-        """Wait for the next picture; return it (uint8, grey or BGR) and its capture time (ns since the Unix epoch)."""
+    def read(self, number: int) -> tuple[np.ndarray | Delivered, int]:
+        """Wait for the next picture; return it and its capture time (ns since the Unix epoch).
+
+        It is an array (uint8, grey or BGR), or what the camera itself encoded.
+        """
         ...
 
     def close(self) -> None: ...
@@ -173,7 +177,10 @@ class FileSource:
 
 
 class DeviceSource:
-    """A USB camera or a network stream; the time is taken when the picture has arrived here."""
+    """A USB camera or a network stream; the time is taken when the picture has arrived here.
+
+    A stream of JPEG pictures in the size that is wanted is passed on as it comes.
+    """
 
     simulated = False
 
@@ -181,6 +188,7 @@ class DeviceSource:
         self._name = f"camera {address}" if isinstance(address, int) else address
         self._size = size
         self._device: DeviceClock | None = None
+        self._encoded = False
         if isinstance(address, int):
             self._capture = cv2.VideoCapture(address)
             self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
@@ -192,6 +200,11 @@ class DeviceSource:
         else:
             limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 5000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 5000]
             self._capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, limits)
+            if int(self._capture.get(cv2.CAP_PROP_FOURCC)) == cv2.VideoWriter.fourcc(*"MJPG"):
+                # Opened anew, since what is read is decoded or not from the start; some cameras serve one at a time.
+                self._capture.release()
+                self._capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, [*limits, cv2.CAP_PROP_FORMAT, -1])
+                self._encoded = True
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         if not self._capture.isOpened():
             raise SourceLost(f"{self._name} cannot be opened")
@@ -204,16 +217,23 @@ class DeviceSource:
         """How many pictures the driver took and nobody fetched in time; ``None`` where it gives no times."""
         return None if self._device is None else self._device.dropped
 
-    def read(self, number: int) -> tuple[np.ndarray, int]:
+    def read(self, number: int) -> tuple[np.ndarray | Delivered, int]:
         if not self._capture.grab():
             raise SourceLost(f"{self._name} gives no picture")
         captured = time.time_ns()
         if self._device is not None:
             self._device.add(self._capture.get(cv2.CAP_PROP_POS_MSEC))
         ok, picture = self._capture.retrieve()
-        if not ok:
+        if ok and self._encoded:
+            found = delivered(picture.tobytes())
+            if found is not None and self._size in {None, (found.width, found.height)}:
+                return found, captured
+            decoded = cv2.imdecode(picture, cv2.IMREAD_COLOR)
+        else:
+            decoded = picture if ok else None
+        if decoded is None:
             raise SourceLost(f"{self._name} gave a picture that cannot be decoded")
-        return _sized(picture, self._size), captured
+        return _sized(decoded, self._size), captured
 
     def close(self) -> None:
         self._capture.release()

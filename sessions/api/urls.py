@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, path
 from rest_framework.routers import SimpleRouter
 
-from sessions.api import care, colony, views
+from sessions.api import care, colony, notes, views
 from sessions.api.auth import TokenView
 from sessions.api.uploads import UploadsView, UploadView
 
@@ -26,8 +26,8 @@ router.register("implants", care.ImplantViewSet, basename="implant")
 router.register("genotypes", care.GenotypeViewSet, basename="genotype")
 router.register("cages", care.CageViewSet, basename="cage")
 router.register("housings", care.HousingViewSet, basename="housing")
-router.register("notes", care.NoteViewSet, basename="note")
-router.register("tags", care.TagViewSet, basename="tag")
+router.register("notes", notes.NoteViewSet, basename="note")
+router.register("tags", notes.TagViewSet, basename="tag")
 router.register("alleles", colony.AlleleViewSet, basename="allele")
 router.register("breeding-pairs", colony.PairViewSet, basename="pair")
 router.register("litters", colony.LitterViewSet, basename="litter")

@@ -131,6 +131,7 @@ def test_six_animals_weighed_without_wifi_are_six_weights_with_it(page, room):
     assert len(new) == len(SIX)
 
 
+@pytest.mark.long
 def test_what_the_server_took_but_could_not_confirm_is_not_taken_twice(page, room):
     page.get_by_role("link", name="Water", exact=True).click()
     lost: list[str] = []
@@ -153,6 +154,7 @@ def test_what_the_server_took_but_could_not_confirm_is_not_taken_twice(page, roo
     assert given == [(name, 12.5, "mL") for name in SIX]
 
 
+@pytest.mark.long
 def test_a_label_leads_to_its_animal_and_a_note_with_a_photo_is_shown_there(page, room):
     page.get_by_role("link", name="Labels").click()
     label = page.locator(".label", has_text="W1").locator("svg")

@@ -34,6 +34,7 @@ BENCH_OPTIONS = {
     "kills": "how many processes are killed (faults)",
     "cut": "how long the network is cut, s (faults)",
     "cameras": "the most cameras at once (many_cameras)",
+    "megabytes": "how long the file is (upload)",
 }
 
 

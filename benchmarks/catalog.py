@@ -177,7 +177,7 @@ def filters_of(address: ListAddress) -> list[dict[str, str]]:
     filterset = getattr(address.view, "filterset_class", None)
     if filterset is None:
         return PAGE_FILTERS.get(address.name, [])
-    model = filterset._meta.model
+    model = filterset._meta.model or address.view.serializer_class.Meta.model
     ids = model._default_manager.order_by().values_list("pk", flat=True)
     count = min(ids.count(), 5000)
     sample = model._default_manager.get(pk=ids[count // 2]) if count else None

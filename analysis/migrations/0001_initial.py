@@ -12,8 +12,8 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('lab', '0001_initial'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        ('lab', '0001_initial'),
     ]
 
     operations = [
@@ -77,12 +77,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['order'],
+                'constraints': [models.UniqueConstraint(fields=('job', 'recording'), name='job_input_once')],
             },
-        ),
-        migrations.AddField(
-            model_name='job',
-            name='recordings',
-            field=models.ManyToManyField(related_name='jobs', through='analysis.JobInput', to='lab.recording'),
         ),
         migrations.CreateModel(
             name='Result',
@@ -102,11 +98,6 @@ class Migration(migrations.Migration):
                 'ordering': ['-created', 'id'],
             },
         ),
-        migrations.AddField(
-            model_name='job',
-            name='reproduces',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='reproductions', to='analysis.result'),
-        ),
         migrations.CreateModel(
             name='Artifact',
             fields=[
@@ -118,11 +109,18 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['name'],
+                'constraints': [models.UniqueConstraint(fields=('result', 'name'), name='artifact_name_once'), models.CheckConstraint(condition=models.Q(('sha256__regex', '^[0-9a-f]{64}$')), name='artifact_sha256_is_64_hex_digits')],
             },
         ),
-        migrations.AddConstraint(
-            model_name='jobinput',
-            constraint=models.UniqueConstraint(fields=('job', 'recording'), name='job_input_once'),
+        migrations.AddField(
+            model_name='job',
+            name='recordings',
+            field=models.ManyToManyField(related_name='jobs', through='analysis.JobInput', to='lab.recording'),
+        ),
+        migrations.AddField(
+            model_name='job',
+            name='reproduces',
+            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='reproductions', to='analysis.result'),
         ),
         migrations.AddIndex(
             model_name='job',
@@ -159,13 +157,5 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='job',
             constraint=models.UniqueConstraint(condition=models.Q(('anew', False), ('state__in', ['queued', 'running', 'succeeded'])), fields=('fingerprint',), name='job_computed_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='artifact',
-            constraint=models.UniqueConstraint(fields=('result', 'name'), name='artifact_name_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='artifact',
-            constraint=models.CheckConstraint(condition=models.Q(('sha256__regex', '^[0-9a-f]{64}$')), name='artifact_sha256_is_64_hex_digits'),
         ),
     ]

@@ -3,7 +3,6 @@
 import django.db.models.deletion
 import django.db.models.functions.datetime
 import pgtrigger.compiler
-import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
 
@@ -11,9 +10,9 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
         ('cameras', '0004_alerts'),
         ('pghistory', '0007_auto_20250421_0444'),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
@@ -30,6 +29,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-created'],
+                'constraints': [models.CheckConstraint(condition=models.Q(('code_digest__regex', '^[0-9a-f]{64}$')), name='enrolment_code_is_sha256'), models.CheckConstraint(condition=models.Q(('used__isnull', True), ('used__lte', models.F('expires')), _connector='OR'), name='enrolment_used_before_it_expired'), models.UniqueConstraint(condition=models.Q(('used__isnull', True)), fields=('camera',), name='enrolment_open_once_per_camera')],
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "cameras_cameraenrolmenthistory" ("camera_id", "code_digest", "created", "created_by_id", "expires", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "used") VALUES (NEW."camera_id", NEW."code_digest", NEW."created", NEW."created_by_id", NEW."expires", NEW."id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."used"); RETURN NULL;', hash='5f58c3881e1f8c7df0c422104a52e96f2524a325', operation='INSERT', pgid='pgtrigger_insert_insert_4fc34', table='cameras_cameraenrolment', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "cameras_cameraenrolmenthistory" ("camera_id", "code_digest", "created", "created_by_id", "expires", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "used") VALUES (NEW."camera_id", NEW."code_digest", NEW."created", NEW."created_by_id", NEW."expires", NEW."id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."used"); RETURN NULL;', hash='fa37c1fd284a7959736900f95e4e4f754639f75a', operation='UPDATE', pgid='pgtrigger_update_update_c4c1e', table='cameras_cameraenrolment', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "cameras_cameraenrolmenthistory" ("camera_id", "code_digest", "created", "created_by_id", "expires", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "used") VALUES (OLD."camera_id", OLD."code_digest", OLD."created", OLD."created_by_id", OLD."expires", OLD."id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."used"); RETURN NULL;', hash='418bd7b5f5e21a0cc44105248a96354e4cffa39e', operation='DELETE', pgid='pgtrigger_delete_delete_7c21d', table='cameras_cameraenrolment', when='AFTER'))],
             },
         ),
         migrations.CreateModel(
@@ -51,29 +52,5 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
             },
-        ),
-        migrations.AddConstraint(
-            model_name='cameraenrolment',
-            constraint=models.CheckConstraint(condition=models.Q(('code_digest__regex', '^[0-9a-f]{64}$')), name='enrolment_code_is_sha256'),
-        ),
-        migrations.AddConstraint(
-            model_name='cameraenrolment',
-            constraint=models.CheckConstraint(condition=models.Q(('used__isnull', True), ('used__lte', models.F('expires')), _connector='OR'), name='enrolment_used_before_it_expired'),
-        ),
-        migrations.AddConstraint(
-            model_name='cameraenrolment',
-            constraint=models.UniqueConstraint(condition=models.Q(('used__isnull', True)), fields=('camera',), name='enrolment_open_once_per_camera'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='cameraenrolment',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "cameras_cameraenrolmenthistory" ("camera_id", "code_digest", "created", "created_by_id", "expires", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "used") VALUES (NEW."camera_id", NEW."code_digest", NEW."created", NEW."created_by_id", NEW."expires", NEW."id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."used"); RETURN NULL;', hash='5f58c3881e1f8c7df0c422104a52e96f2524a325', operation='INSERT', pgid='pgtrigger_insert_insert_4fc34', table='cameras_cameraenrolment', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='cameraenrolment',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "cameras_cameraenrolmenthistory" ("camera_id", "code_digest", "created", "created_by_id", "expires", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "used") VALUES (NEW."camera_id", NEW."code_digest", NEW."created", NEW."created_by_id", NEW."expires", NEW."id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."used"); RETURN NULL;', hash='fa37c1fd284a7959736900f95e4e4f754639f75a', operation='UPDATE', pgid='pgtrigger_update_update_c4c1e', table='cameras_cameraenrolment', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='cameraenrolment',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "cameras_cameraenrolmenthistory" ("camera_id", "code_digest", "created", "created_by_id", "expires", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "used") VALUES (OLD."camera_id", OLD."code_digest", OLD."created", OLD."created_by_id", OLD."expires", OLD."id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."used"); RETURN NULL;', hash='418bd7b5f5e21a0cc44105248a96354e4cffa39e', operation='DELETE', pgid='pgtrigger_delete_delete_7c21d', table='cameras_cameraenrolment', when='AFTER')),
         ),
     ]

@@ -5,7 +5,6 @@ import django.contrib.postgres.fields.ranges
 import django.db.models.deletion
 import django.db.models.functions.datetime
 import pgtrigger.compiler
-import pgtrigger.migrations
 import sessions.models.base
 import uuid
 from django.conf import settings
@@ -17,29 +16,15 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('pghistory', '0007_auto_20250421_0444'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        ('pghistory', '0007_auto_20250421_0444'),
     ]
 
     operations = [
         # A GiST exclusion compares ranges without any extension: a range type of UUIDs stands in for equality.
-        migrations.RunSQL("CREATE TYPE uuidrange AS RANGE (subtype = uuid)", "DROP TYPE uuidrange"),
-        migrations.CreateModel(
-            name='DataFile',
-            fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('path', models.CharField(help_text='Relative to the data root, with forward slashes.', max_length=1000)),
-                ('role', models.CharField(choices=[('data', 'data'), ('segment', 'video segment'), ('frames', 'frame table'), ('clock', 'clock'), ('proxy', 'browser proxy'), ('poster', 'poster')], default='data', max_length=10)),
-                ('revision', models.PositiveIntegerField(default=1)),
-                ('size', models.PositiveBigIntegerField()),
-                ('modified', models.DateTimeField(help_text='Modification time of the file when it was registered.')),
-                ('sha256', models.CharField(blank=True, help_text='Empty until it was computed.', max_length=64)),
-                ('order', models.PositiveIntegerField(default=0)),
-                ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-            ],
-            options={
-                'ordering': ['recording', 'order', 'path'],
-            },
+        migrations.RunSQL(
+            sql='CREATE TYPE uuidrange AS RANGE (subtype = uuid)',
+            reverse_sql='DROP TYPE uuidrange',
         ),
         migrations.CreateModel(
             name='DataRoot',
@@ -51,83 +36,7 @@ class Migration(migrations.Migration):
             options={
                 'ordering': ['name'],
                 'abstract': False,
-            },
-        ),
-        migrations.CreateModel(
-            name='DataRootHistory',
-            fields=[
-                ('pgh_id', models.AutoField(primary_key=True, serialize=False)),
-                ('pgh_created_at', models.DateTimeField(auto_now_add=True)),
-                ('pgh_label', models.TextField(help_text='The event label.')),
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, serialize=False)),
-                ('name', models.CharField(max_length=100)),
-                ('path', models.CharField(max_length=500)),
-            ],
-            options={
-                'abstract': False,
-            },
-        ),
-        migrations.CreateModel(
-            name='Event',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('time', models.DateTimeField()),
-                ('kind', models.CharField(max_length=64)),
-                ('value', models.JSONField(blank=True, default=dict)),
-                ('source', models.CharField(blank=True, help_text='The device that reported it.', max_length=64)),
-                ('number', models.PositiveBigIntegerField(blank=True, help_text="The device's own count; the same number is taken once.", null=True)),
-            ],
-            options={
-                'ordering': ['time', 'id'],
-            },
-        ),
-        migrations.CreateModel(
-            name='EventHistory',
-            fields=[
-                ('pgh_id', models.AutoField(primary_key=True, serialize=False)),
-                ('pgh_created_at', models.DateTimeField(auto_now_add=True)),
-                ('pgh_label', models.TextField(help_text='The event label.')),
-                ('id', models.BigIntegerField()),
-                ('time', models.DateTimeField()),
-                ('kind', models.CharField(max_length=64)),
-                ('value', models.JSONField(blank=True, default=dict)),
-                ('source', models.CharField(blank=True, help_text='The device that reported it.', max_length=64)),
-                ('number', models.PositiveBigIntegerField(blank=True, help_text="The device's own count; the same number is taken once.", null=True)),
-            ],
-            options={
-                'abstract': False,
-            },
-        ),
-        migrations.CreateModel(
-            name='IdempotencyKey',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=200)),
-                ('request', models.CharField(help_text='Method and path.', max_length=300)),
-                ('body_digest', models.CharField(max_length=64)),
-                ('status', models.PositiveSmallIntegerField(null=True)),
-                ('reply', models.JSONField(null=True)),
-                ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-            ],
-        ),
-        migrations.CreateModel(
-            name='Membership',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(choices=[('viewer', 'viewer (reads)'), ('experimenter', 'experimenter (adds and changes)'), ('manager', 'manager (also deletes, and gives roles)')], default='viewer', max_length=20)),
-            ],
-        ),
-        migrations.CreateModel(
-            name='MembershipHistory',
-            fields=[
-                ('pgh_id', models.AutoField(primary_key=True, serialize=False)),
-                ('pgh_created_at', models.DateTimeField(auto_now_add=True)),
-                ('pgh_label', models.TextField(help_text='The event label.')),
-                ('id', models.BigIntegerField()),
-                ('role', models.CharField(choices=[('viewer', 'viewer (reads)'), ('experimenter', 'experimenter (adds and changes)'), ('manager', 'manager (also deletes, and gives roles)')], default='viewer', max_length=20)),
-            ],
-            options={
-                'abstract': False,
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_dataroothistory" ("id", "name", "path", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."id", NEW."name", NEW."path", _pgh_attach_context(), NOW(), \'insert\', NEW."id"); RETURN NULL;', hash='3153675729c68ba2a07505f7e9c97deae98233ea', operation='INSERT', pgid='pgtrigger_insert_insert_27c8d', table='lab_dataroot', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_dataroothistory" ("id", "name", "path", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."id", NEW."name", NEW."path", _pgh_attach_context(), NOW(), \'update\', NEW."id"); RETURN NULL;', hash='0dfb8de03b064b4236099f8dc6b5818fedfe103c', operation='UPDATE', pgid='pgtrigger_update_update_eb64d', table='lab_dataroot', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_dataroothistory" ("id", "name", "path", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (OLD."id", OLD."name", OLD."path", _pgh_attach_context(), NOW(), \'delete\', OLD."id"); RETURN NULL;', hash='b846d7a59ae19b4970b3ea8f0c43d067c3dada1a', operation='DELETE', pgid='pgtrigger_delete_delete_39451', table='lab_dataroot', when='AFTER'))],
             },
         ),
         migrations.CreateModel(
@@ -141,21 +50,60 @@ class Migration(migrations.Migration):
             options={
                 'ordering': ['name'],
                 'abstract': False,
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_projecthistory" ("created", "description", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."created", NEW."description", NEW."id", NEW."name", _pgh_attach_context(), NOW(), \'insert\', NEW."id"); RETURN NULL;', hash='5259030ca484521806f2ccce4c0bba8c21b9e1eb', operation='INSERT', pgid='pgtrigger_insert_insert_270f4', table='lab_project', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_projecthistory" ("created", "description", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."created", NEW."description", NEW."id", NEW."name", _pgh_attach_context(), NOW(), \'update\', NEW."id"); RETURN NULL;', hash='257e9fcdb13f18bd11981affc8b9af27505071cf', operation='UPDATE', pgid='pgtrigger_update_update_6ed11', table='lab_project', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_projecthistory" ("created", "description", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (OLD."created", OLD."description", OLD."id", OLD."name", _pgh_attach_context(), NOW(), \'delete\', OLD."id"); RETURN NULL;', hash='1f907470a1bf28b91324297c39d7c5ece434543a', operation='DELETE', pgid='pgtrigger_delete_delete_faaa8', table='lab_project', when='AFTER'))],
             },
         ),
         migrations.CreateModel(
-            name='ProjectHistory',
+            name='Rig',
             fields=[
-                ('pgh_id', models.AutoField(primary_key=True, serialize=False)),
-                ('pgh_created_at', models.DateTimeField(auto_now_add=True)),
-                ('pgh_label', models.TextField(help_text='The event label.')),
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, serialize=False)),
-                ('name', models.CharField(max_length=100)),
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('name', models.CharField(max_length=100, unique=True)),
+                ('location', models.CharField(blank=True, max_length=200)),
                 ('description', models.TextField(blank=True)),
-                ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('simulated', models.BooleanField(default=False, help_text='Driven by the simulated laboratory; shown everywhere.')),
+                ('project', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='rigs', to='lab.project')),
             ],
             options={
+                'ordering': ['name'],
                 'abstract': False,
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_righistory" ("description", "id", "location", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "simulated") VALUES (NEW."description", NEW."id", NEW."location", NEW."name", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."project_id", NEW."simulated"); RETURN NULL;', hash='b43938ce5a0b301b87d9238cf6d3629ec81519ac', operation='INSERT', pgid='pgtrigger_insert_insert_58752', table='lab_rig', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_righistory" ("description", "id", "location", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "simulated") VALUES (NEW."description", NEW."id", NEW."location", NEW."name", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."project_id", NEW."simulated"); RETURN NULL;', hash='f9d3a2407f9ec6cf54f17e881639bd4a8013ad7c', operation='UPDATE', pgid='pgtrigger_update_update_8394b', table='lab_rig', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_righistory" ("description", "id", "location", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "simulated") VALUES (OLD."description", OLD."id", OLD."location", OLD."name", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."project_id", OLD."simulated"); RETURN NULL;', hash='8fec05822e1a01d6db83e17f91c95813c72e1e2c', operation='DELETE', pgid='pgtrigger_delete_delete_283bc', table='lab_rig', when='AFTER'))],
+            },
+        ),
+        migrations.CreateModel(
+            name='Task',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('name', models.CharField(max_length=100, unique=True)),
+                ('protocol', models.TextField(blank=True)),
+                ('parameters', models.JSONField(blank=True, default=dict)),
+            ],
+            options={
+                'ordering': ['name'],
+                'abstract': False,
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_taskhistory" ("id", "name", "parameters", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "protocol") VALUES (NEW."id", NEW."name", NEW."parameters", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."protocol"); RETURN NULL;', hash='057ab37bb0c6f2f5b508c7a09afd831504a7b914', operation='INSERT', pgid='pgtrigger_insert_insert_c88dd', table='lab_task', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_taskhistory" ("id", "name", "parameters", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "protocol") VALUES (NEW."id", NEW."name", NEW."parameters", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."protocol"); RETURN NULL;', hash='724dd250a8849a561ea643b8211b2cd3195b5af4', operation='UPDATE', pgid='pgtrigger_update_update_3f239', table='lab_task', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_taskhistory" ("id", "name", "parameters", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "protocol") VALUES (OLD."id", OLD."name", OLD."parameters", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."protocol"); RETURN NULL;', hash='b3a23914463dee6e93bbae5c6b8f39ce853fed37', operation='DELETE', pgid='pgtrigger_delete_delete_02356', table='lab_task', when='AFTER'))],
+            },
+        ),
+        migrations.CreateModel(
+            name='Session',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('start', models.DateTimeField()),
+                ('end', models.DateTimeField(blank=True, null=True)),
+                ('number', models.PositiveIntegerField(blank=True, help_text='Which session of this animal and task it is.', null=True)),
+                ('title', models.CharField(blank=True, max_length=200)),
+                ('narrative', models.TextField(blank=True)),
+                ('quality', models.CharField(blank=True, choices=[('', 'not judged'), ('good', 'good'), ('usable', 'usable with care'), ('bad', 'bad')], default='', max_length=10)),
+                ('simulated', models.BooleanField(default=False)),
+                ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='sessions', to='lab.project')),
+                ('rig', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='sessions', to='lab.rig')),
+                ('task', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='sessions', to='lab.task')),
+            ],
+            options={
+                'ordering': ['-start', 'id'],
+                'indexes': [models.Index(fields=['project', '-start'], name='lab_session_project_f9661e_idx'), models.Index(fields=['-start', 'id'], name='lab_session_start_41d777_idx')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('end__isnull', True), ('end__gte', models.F('start')), _connector='OR'), name='session_end_not_before_start', violation_error_message='The session ends before it starts.'), models.CheckConstraint(condition=models.Q(('quality__in', ['', 'good', 'usable', 'bad'])), name='session_quality_known'), django.contrib.postgres.constraints.ExclusionConstraint(condition=models.Q(('rig__isnull', False)), expressions=[(sessions.models.base.UuidRange('rig_id'), '&&'), (sessions.models.base.TstzRange('start', 'end'), '&&')], name='session_one_at_a_time_per_rig', violation_error_message='Another session is on this rig at that time.')],
+                'triggers': [pgtrigger.compiler.Trigger(name='session_period_to_animals', sql=pgtrigger.compiler.UpsertTriggerSql(func='UPDATE lab_sessionanimal SET during = tstzrange(NEW."start", NEW."end") WHERE session_id = NEW.id; RETURN NEW;', hash='1a57426e67383e9aabae5d6b1c9638f0a9ea52bc', operation='UPDATE OF "start", "end"', pgid='pgtrigger_session_period_to_animals_ef14b', table='lab_session', when='AFTER')), pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_sessionhistory" ("created", "end", "id", "narrative", "number", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "quality", "rig_id", "simulated", "start", "task_id", "title") VALUES (NEW."created", NEW."end", NEW."id", NEW."narrative", NEW."number", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."project_id", NEW."quality", NEW."rig_id", NEW."simulated", NEW."start", NEW."task_id", NEW."title"); RETURN NULL;', hash='e689caee1ab23c713581828a72acf4706fa322db', operation='INSERT', pgid='pgtrigger_insert_insert_6ba4d', table='lab_session', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_sessionhistory" ("created", "end", "id", "narrative", "number", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "quality", "rig_id", "simulated", "start", "task_id", "title") VALUES (NEW."created", NEW."end", NEW."id", NEW."narrative", NEW."number", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."project_id", NEW."quality", NEW."rig_id", NEW."simulated", NEW."start", NEW."task_id", NEW."title"); RETURN NULL;', hash='2856e99af4be429d5cbfb334f66e0af9cfaa177f', operation='UPDATE', pgid='pgtrigger_update_update_bbd72', table='lab_session', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_sessionhistory" ("created", "end", "id", "narrative", "number", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "quality", "rig_id", "simulated", "start", "task_id", "title") VALUES (OLD."created", OLD."end", OLD."id", OLD."narrative", OLD."number", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."project_id", OLD."quality", OLD."rig_id", OLD."simulated", OLD."start", OLD."task_id", OLD."title"); RETURN NULL;', hash='2b216394842b348fdcb9349272e47a73fc1288b8', operation='DELETE', pgid='pgtrigger_delete_delete_b346f', table='lab_session', when='AFTER'))],
             },
         ),
         migrations.CreateModel(
@@ -174,9 +122,153 @@ class Migration(migrations.Migration):
                 ('quality', models.CharField(blank=True, choices=[('', 'not judged'), ('good', 'good'), ('usable', 'usable with care'), ('bad', 'bad')], default='', max_length=10)),
                 ('simulated', models.BooleanField(default=False)),
                 ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('session', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='recordings', to='lab.session')),
             ],
             options={
                 'ordering': ['-created', 'id'],
+                'indexes': [models.Index(fields=['session', 'kind'], name='lab_recordi_session_8b4324_idx'), models.Index(fields=['-created', 'id'], name='lab_recordi_created_a62ce5_idx')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('kind__in', ['ephys', 'lfp', 'spikes', 'units', 'position', 'video', 'events', 'other'])), name='recording_kind_known'), models.CheckConstraint(condition=models.Q(('quality__in', ['', 'good', 'usable', 'bad'])), name='recording_quality_known'), models.CheckConstraint(condition=models.Q(('rate__isnull', True), ('rate__gt', 0), _connector='OR'), name='recording_rate_positive', violation_error_message='The rate is more than 0 Hz.'), models.CheckConstraint(condition=models.Q(('duration__isnull', True), ('duration__gte', 0), _connector='OR'), name='recording_duration_not_negative', violation_error_message='The duration is not negative.')],
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_recordinghistory" ("channels", "created", "duration", "facts", "format", "id", "kind", "name", "parameters", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "quality", "rate", "session_id", "simulated", "start") VALUES (NEW."channels", NEW."created", NEW."duration", NEW."facts", NEW."format", NEW."id", NEW."kind", NEW."name", NEW."parameters", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."quality", NEW."rate", NEW."session_id", NEW."simulated", NEW."start"); RETURN NULL;', hash='3b9726e06a8fbf915c0bacd1651faebaef3a07e6', operation='INSERT', pgid='pgtrigger_insert_insert_3962a', table='lab_recording', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_recordinghistory" ("channels", "created", "duration", "facts", "format", "id", "kind", "name", "parameters", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "quality", "rate", "session_id", "simulated", "start") VALUES (NEW."channels", NEW."created", NEW."duration", NEW."facts", NEW."format", NEW."id", NEW."kind", NEW."name", NEW."parameters", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."quality", NEW."rate", NEW."session_id", NEW."simulated", NEW."start"); RETURN NULL;', hash='ca6582be9ac77479832f27307d20270ff9d3031a', operation='UPDATE', pgid='pgtrigger_update_update_584e1', table='lab_recording', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_recordinghistory" ("channels", "created", "duration", "facts", "format", "id", "kind", "name", "parameters", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "quality", "rate", "session_id", "simulated", "start") VALUES (OLD."channels", OLD."created", OLD."duration", OLD."facts", OLD."format", OLD."id", OLD."kind", OLD."name", OLD."parameters", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."quality", OLD."rate", OLD."session_id", OLD."simulated", OLD."start"); RETURN NULL;', hash='3fba69cf5131cd287fd1c5db789d55d42a7bbbc8', operation='DELETE', pgid='pgtrigger_delete_delete_72489', table='lab_recording', when='AFTER'))],
+            },
+        ),
+        migrations.CreateModel(
+            name='DataFile',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('path', models.CharField(help_text='Relative to the data root, with forward slashes.', max_length=1000)),
+                ('role', models.CharField(choices=[('data', 'data'), ('segment', 'video segment'), ('frames', 'frame table'), ('clock', 'clock'), ('proxy', 'browser proxy'), ('poster', 'poster')], default='data', max_length=10)),
+                ('revision', models.PositiveIntegerField(default=1)),
+                ('size', models.PositiveBigIntegerField()),
+                ('modified', models.DateTimeField(help_text='Modification time of the file when it was registered.')),
+                ('sha256', models.CharField(blank=True, help_text='Empty until it was computed.', max_length=64)),
+                ('order', models.PositiveIntegerField(default=0)),
+                ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('root', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='files', to='lab.dataroot')),
+                ('recording', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='files', to='lab.recording')),
+            ],
+            options={
+                'ordering': ['recording', 'order', 'path'],
+                'indexes': [models.Index(fields=['recording', 'order'], name='lab_datafil_recordi_19f8af_idx'), models.Index(condition=models.Q(('sha256', '')), fields=['created'], name='data_file_unhashed')],
+                'constraints': [models.UniqueConstraint(fields=('root', 'path', 'revision'), name='data_file_revision_once', violation_error_message='This file is already registered; register a changed file as a new revision.'), models.CheckConstraint(condition=models.Q(('sha256', ''), ('sha256__regex', '^[0-9a-f]{64}$'), _connector='OR'), name='data_file_sha256_is_64_hex_digits'), models.CheckConstraint(condition=models.Q(models.Q(('path', ''), _negated=True), models.Q(('path__startswith', '/'), _negated=True), models.Q(('path__regex', '(^|/)\\.\\.(/|$)'), _negated=True)), name='data_file_path_below_root', violation_error_message="A file's path is relative to its data root and stays below it.")],
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_datafilehistory" ("created", "id", "modified", "order", "path", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "recording_id", "revision", "role", "root_id", "sha256", "size") VALUES (NEW."created", NEW."id", NEW."modified", NEW."order", NEW."path", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."recording_id", NEW."revision", NEW."role", NEW."root_id", NEW."sha256", NEW."size"); RETURN NULL;', hash='e4f8fc35a56270b661cb287b8d0e21b7d8ec60c2', operation='INSERT', pgid='pgtrigger_insert_insert_263f8', table='lab_datafile', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_datafilehistory" ("created", "id", "modified", "order", "path", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "recording_id", "revision", "role", "root_id", "sha256", "size") VALUES (NEW."created", NEW."id", NEW."modified", NEW."order", NEW."path", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."recording_id", NEW."revision", NEW."role", NEW."root_id", NEW."sha256", NEW."size"); RETURN NULL;', hash='75c83072a4e10f639b523aedcc798b24de086ad8', operation='UPDATE', pgid='pgtrigger_update_update_9f81a', table='lab_datafile', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_datafilehistory" ("created", "id", "modified", "order", "path", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "recording_id", "revision", "role", "root_id", "sha256", "size") VALUES (OLD."created", OLD."id", OLD."modified", OLD."order", OLD."path", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."recording_id", OLD."revision", OLD."role", OLD."root_id", OLD."sha256", OLD."size"); RETURN NULL;', hash='6cc2f6f5021cc36d25d2b8d66827351369a60d73', operation='DELETE', pgid='pgtrigger_delete_delete_74471', table='lab_datafile', when='AFTER'))],
+            },
+        ),
+        migrations.CreateModel(
+            name='DataRootHistory',
+            fields=[
+                ('pgh_id', models.AutoField(primary_key=True, serialize=False)),
+                ('pgh_created_at', models.DateTimeField(auto_now_add=True)),
+                ('pgh_label', models.TextField(help_text='The event label.')),
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, serialize=False)),
+                ('name', models.CharField(max_length=100)),
+                ('path', models.CharField(max_length=500)),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.dataroot')),
+            ],
+            options={
+                'abstract': False,
+            },
+        ),
+        migrations.CreateModel(
+            name='Event',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('time', models.DateTimeField()),
+                ('kind', models.CharField(max_length=64)),
+                ('value', models.JSONField(blank=True, default=dict)),
+                ('source', models.CharField(blank=True, help_text='The device that reported it.', max_length=64)),
+                ('number', models.PositiveBigIntegerField(blank=True, help_text="The device's own count; the same number is taken once.", null=True)),
+                ('session', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='lab.session')),
+            ],
+            options={
+                'ordering': ['time', 'id'],
+                'indexes': [models.Index(fields=['session', 'time'], name='lab_event_session_e366cc_idx')],
+                'constraints': [models.UniqueConstraint(fields=('session', 'source', 'number'), name='event_number_once', violation_error_message='This device already reported an event with this number in this session.'), models.CheckConstraint(condition=models.Q(('kind', ''), _negated=True), name='event_kind_not_empty', violation_error_message='An event needs a kind.')],
+                'triggers': [pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_eventhistory" ("id", "kind", "number", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "session_id", "source", "time", "value") VALUES (NEW."id", NEW."kind", NEW."number", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."session_id", NEW."source", NEW."time", NEW."value"); RETURN NULL;', hash='0da71f3aa7889ba0904fe873185c7f7ab5d289ee', operation='UPDATE', pgid='pgtrigger_update_update_01347', table='lab_event', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_eventhistory" ("id", "kind", "number", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "session_id", "source", "time", "value") VALUES (OLD."id", OLD."kind", OLD."number", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."session_id", OLD."source", OLD."time", OLD."value"); RETURN NULL;', hash='c99cbad087a0bab99412a4681410369f37d26e04', operation='DELETE', pgid='pgtrigger_delete_delete_15502', table='lab_event', when='AFTER'))],
+            },
+        ),
+        migrations.CreateModel(
+            name='EventHistory',
+            fields=[
+                ('pgh_id', models.AutoField(primary_key=True, serialize=False)),
+                ('pgh_created_at', models.DateTimeField(auto_now_add=True)),
+                ('pgh_label', models.TextField(help_text='The event label.')),
+                ('id', models.BigIntegerField()),
+                ('time', models.DateTimeField()),
+                ('kind', models.CharField(max_length=64)),
+                ('value', models.JSONField(blank=True, default=dict)),
+                ('source', models.CharField(blank=True, help_text='The device that reported it.', max_length=64)),
+                ('number', models.PositiveBigIntegerField(blank=True, help_text="The device's own count; the same number is taken once.", null=True)),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.event')),
+                ('session', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.session')),
+            ],
+            options={
+                'abstract': False,
+            },
+        ),
+        migrations.CreateModel(
+            name='IdempotencyKey',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('key', models.CharField(max_length=200)),
+                ('request', models.CharField(help_text='Method and path.', max_length=300)),
+                ('body_digest', models.CharField(max_length=64)),
+                ('status', models.PositiveSmallIntegerField(null=True)),
+                ('reply', models.JSONField(null=True)),
+                ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'indexes': [models.Index(fields=['user', 'created'], name='lab_idempot_user_id_196b33_idx')],
+                'constraints': [models.UniqueConstraint(fields=('user', 'key'), name='idempotency_key_once_per_user')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Membership',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('role', models.CharField(choices=[('viewer', 'viewer (reads)'), ('experimenter', 'experimenter (adds and changes)'), ('manager', 'manager (also deletes, and gives roles)')], default='viewer', max_length=20)),
+                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to=settings.AUTH_USER_MODEL)),
+                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to='lab.project')),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('project', 'user'), name='membership_once', violation_error_message='This person already has a role in this project.'), models.CheckConstraint(condition=models.Q(('role__in', ['viewer', 'experimenter', 'manager'])), name='membership_role_known')],
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_membershiphistory" ("id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "role", "user_id") VALUES (NEW."id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."project_id", NEW."role", NEW."user_id"); RETURN NULL;', hash='e8a33719296f4d7c2f651a115f2909ded05ef9b8', operation='INSERT', pgid='pgtrigger_insert_insert_3b6ad', table='lab_membership', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_membershiphistory" ("id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "role", "user_id") VALUES (NEW."id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."project_id", NEW."role", NEW."user_id"); RETURN NULL;', hash='95aef690be9cd8a9c88485b5d928aa28cfaa2aad', operation='UPDATE', pgid='pgtrigger_update_update_fb94c', table='lab_membership', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_membershiphistory" ("id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "role", "user_id") VALUES (OLD."id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."project_id", OLD."role", OLD."user_id"); RETURN NULL;', hash='d48cfba0142d86441ef3b302439e4275b7ab829c', operation='DELETE', pgid='pgtrigger_delete_delete_056e3', table='lab_membership', when='AFTER'))],
+            },
+        ),
+        migrations.CreateModel(
+            name='MembershipHistory',
+            fields=[
+                ('pgh_id', models.AutoField(primary_key=True, serialize=False)),
+                ('pgh_created_at', models.DateTimeField(auto_now_add=True)),
+                ('pgh_label', models.TextField(help_text='The event label.')),
+                ('id', models.BigIntegerField()),
+                ('role', models.CharField(choices=[('viewer', 'viewer (reads)'), ('experimenter', 'experimenter (adds and changes)'), ('manager', 'manager (also deletes, and gives roles)')], default='viewer', max_length=20)),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.membership')),
+                ('user', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to=settings.AUTH_USER_MODEL)),
+                ('project', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.project')),
+            ],
+            options={
+                'abstract': False,
+            },
+        ),
+        migrations.CreateModel(
+            name='ProjectHistory',
+            fields=[
+                ('pgh_id', models.AutoField(primary_key=True, serialize=False)),
+                ('pgh_created_at', models.DateTimeField(auto_now_add=True)),
+                ('pgh_label', models.TextField(help_text='The event label.')),
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, serialize=False)),
+                ('name', models.CharField(max_length=100)),
+                ('description', models.TextField(blank=True)),
+                ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.project')),
+            ],
+            options={
+                'abstract': False,
             },
         ),
         migrations.CreateModel(
@@ -198,22 +290,11 @@ class Migration(migrations.Migration):
                 ('quality', models.CharField(blank=True, choices=[('', 'not judged'), ('good', 'good'), ('usable', 'usable with care'), ('bad', 'bad')], default='', max_length=10)),
                 ('simulated', models.BooleanField(default=False)),
                 ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.recording')),
+                ('session', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.session')),
             ],
             options={
-                'abstract': False,
-            },
-        ),
-        migrations.CreateModel(
-            name='Rig',
-            fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=100, unique=True)),
-                ('location', models.CharField(blank=True, max_length=200)),
-                ('description', models.TextField(blank=True)),
-                ('simulated', models.BooleanField(default=False, help_text='Driven by the simulated laboratory; shown everywhere.')),
-            ],
-            options={
-                'ordering': ['name'],
                 'abstract': False,
             },
         ),
@@ -228,26 +309,64 @@ class Migration(migrations.Migration):
                 ('location', models.CharField(blank=True, max_length=200)),
                 ('description', models.TextField(blank=True)),
                 ('simulated', models.BooleanField(default=False, help_text='Driven by the simulated laboratory; shown everywhere.')),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.rig')),
+                ('project', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.project')),
             ],
             options={
                 'abstract': False,
             },
         ),
         migrations.CreateModel(
-            name='Session',
+            name='Species',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('start', models.DateTimeField()),
-                ('end', models.DateTimeField(blank=True, null=True)),
-                ('number', models.PositiveIntegerField(blank=True, help_text='Which session of this animal and task it is.', null=True)),
-                ('title', models.CharField(blank=True, max_length=200)),
-                ('narrative', models.TextField(blank=True)),
-                ('quality', models.CharField(blank=True, choices=[('', 'not judged'), ('good', 'good'), ('usable', 'usable with care'), ('bad', 'bad')], default='', max_length=10)),
-                ('simulated', models.BooleanField(default=False)),
-                ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('name', models.CharField(max_length=100, unique=True)),
+                ('latin_name', models.CharField(blank=True, max_length=100)),
             ],
             options={
-                'ordering': ['-start', 'id'],
+                'verbose_name_plural': 'species',
+                'ordering': ['name'],
+                'abstract': False,
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_specieshistory" ("id", "latin_name", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."id", NEW."latin_name", NEW."name", _pgh_attach_context(), NOW(), \'insert\', NEW."id"); RETURN NULL;', hash='e5af8c72c1f99a4241434f643599b54dc7e00edd', operation='INSERT', pgid='pgtrigger_insert_insert_02796', table='lab_species', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_specieshistory" ("id", "latin_name", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."id", NEW."latin_name", NEW."name", _pgh_attach_context(), NOW(), \'update\', NEW."id"); RETURN NULL;', hash='14fa399debae7da943f07ff32d474871c68bc791', operation='UPDATE', pgid='pgtrigger_update_update_4fdff', table='lab_species', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_specieshistory" ("id", "latin_name", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (OLD."id", OLD."latin_name", OLD."name", _pgh_attach_context(), NOW(), \'delete\', OLD."id"); RETURN NULL;', hash='af173a12b13fc650d4dcc5e51a1575db51ba569f', operation='DELETE', pgid='pgtrigger_delete_delete_3bac9', table='lab_species', when='AFTER'))],
+            },
+        ),
+        migrations.CreateModel(
+            name='Strain',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('name', models.CharField(max_length=100, unique=True)),
+                ('species', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='strains', to='lab.species')),
+            ],
+            options={
+                'ordering': ['name'],
+                'abstract': False,
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_strainhistory" ("id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "species_id") VALUES (NEW."id", NEW."name", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."species_id"); RETURN NULL;', hash='2e05e5391b96c5f1e2d3e00b45f31db1ad8d98c1', operation='INSERT', pgid='pgtrigger_insert_insert_1fdc9', table='lab_strain', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_strainhistory" ("id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "species_id") VALUES (NEW."id", NEW."name", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."species_id"); RETURN NULL;', hash='9b20a0a350ad84513c34f644cb6dfb9e6bd9a362', operation='UPDATE', pgid='pgtrigger_update_update_fe86b', table='lab_strain', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_strainhistory" ("id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "species_id") VALUES (OLD."id", OLD."name", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."species_id"); RETURN NULL;', hash='9812c8d85c66362065655d9061c660b66261bf4c', operation='DELETE', pgid='pgtrigger_delete_delete_b0bed', table='lab_strain', when='AFTER'))],
+            },
+        ),
+        migrations.CreateModel(
+            name='Animal',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('identifier', models.CharField(help_text='The name used in the laboratory, such as R214.', max_length=64, unique=True)),
+                ('genotype', models.CharField(blank=True, max_length=200)),
+                ('sex', models.CharField(choices=[('M', 'male'), ('F', 'female'), ('U', 'unknown')], default='U', max_length=1)),
+                ('birth_date', models.DateField(blank=True, null=True)),
+                ('death_date', models.DateField(blank=True, null=True)),
+                ('cage', models.CharField(blank=True, max_length=64)),
+                ('status', models.CharField(choices=[('alive', 'alive'), ('dead', 'dead'), ('transferred', 'transferred')], default='alive', max_length=20)),
+                ('notes', models.TextField(blank=True)),
+                ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('responsible', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='animals', to=settings.AUTH_USER_MODEL)),
+                ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='animals', to='lab.project')),
+                ('species', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='animals', to='lab.species')),
+                ('strain', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='animals', to='lab.strain')),
+            ],
+            options={
+                'ordering': ['identifier'],
+                'indexes': [models.Index(fields=['project', 'status', 'identifier'], name='lab_animal_project_cf08a3_idx')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('sex__in', ['M', 'F', 'U'])), name='animal_sex_known', violation_error_message='The sex is M, F or U.'), models.CheckConstraint(condition=models.Q(('status__in', ['alive', 'dead', 'transferred'])), name='animal_status_known', violation_error_message='The status is alive, dead or transferred.'), models.CheckConstraint(condition=models.Q(('identifier', ''), _negated=True), name='animal_identifier_not_empty', violation_error_message='An animal needs an identifier.'), models.CheckConstraint(condition=models.Q(('death_date__isnull', True), ('birth_date__isnull', True), ('death_date__gte', models.F('birth_date')), _connector='OR'), name='animal_death_not_before_birth', violation_error_message='The date of death is before the date of birth.'), models.CheckConstraint(condition=models.Q(('death_date__isnull', True), ('status', 'dead'), _connector='OR'), name='animal_with_death_date_is_dead', violation_error_message='An animal with a date of death has the status dead.')],
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_animalhistory" ("birth_date", "cage", "created", "death_date", "genotype", "id", "identifier", "notes", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "responsible_id", "sex", "species_id", "status", "strain_id") VALUES (NEW."birth_date", NEW."cage", NEW."created", NEW."death_date", NEW."genotype", NEW."id", NEW."identifier", NEW."notes", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."project_id", NEW."responsible_id", NEW."sex", NEW."species_id", NEW."status", NEW."strain_id"); RETURN NULL;', hash='d17b40d2e0def2031af37b1a8a77c918cfd5ffde', operation='INSERT', pgid='pgtrigger_insert_insert_f28ee', table='lab_animal', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_animalhistory" ("birth_date", "cage", "created", "death_date", "genotype", "id", "identifier", "notes", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "responsible_id", "sex", "species_id", "status", "strain_id") VALUES (NEW."birth_date", NEW."cage", NEW."created", NEW."death_date", NEW."genotype", NEW."id", NEW."identifier", NEW."notes", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."project_id", NEW."responsible_id", NEW."sex", NEW."species_id", NEW."status", NEW."strain_id"); RETURN NULL;', hash='d36939d3aeb97767d95a77cff5dab26f61d30eaa', operation='UPDATE', pgid='pgtrigger_update_update_efe46', table='lab_animal', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_animalhistory" ("birth_date", "cage", "created", "death_date", "genotype", "id", "identifier", "notes", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "responsible_id", "sex", "species_id", "status", "strain_id") VALUES (OLD."birth_date", OLD."cage", OLD."created", OLD."death_date", OLD."genotype", OLD."id", OLD."identifier", OLD."notes", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."project_id", OLD."responsible_id", OLD."sex", OLD."species_id", OLD."status", OLD."strain_id"); RETURN NULL;', hash='7c08d368f6c5c2989c9f6e6139ab6336435a759d', operation='DELETE', pgid='pgtrigger_delete_delete_59648', table='lab_animal', when='AFTER'))],
             },
         ),
         migrations.CreateModel(
@@ -255,7 +374,13 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('during', django.contrib.postgres.fields.ranges.DateTimeRangeField(editable=False, null=True)),
+                ('animal', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='session_animals', to='lab.animal')),
+                ('session', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='session_animals', to='lab.session')),
             ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('session', 'animal'), name='session_animal_once', violation_error_message='This animal is already in this session.'), django.contrib.postgres.constraints.ExclusionConstraint(expressions=[(sessions.models.base.UuidRange('animal_id'), '&&'), ('during', '&&')], name='animal_in_one_session_at_a_time', violation_error_message='This animal is in another session at that time.')],
+                'triggers': [pgtrigger.compiler.Trigger(name='session_animal_period', sql=pgtrigger.compiler.UpsertTriggerSql(func='SELECT tstzrange(s."start", s."end") INTO NEW.during FROM lab_session s WHERE s.id = NEW.session_id; RETURN NEW;', hash='cd5cedf83f88cf239a25f3183086d38646795c0d', operation='INSERT OR UPDATE OF "session_id"', pgid='pgtrigger_session_animal_period_5fb7d', table='lab_sessionanimal', when='BEFORE')), pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_sessionanimalhistory" ("animal_id", "during", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "session_id") VALUES (NEW."animal_id", NEW."during", NEW."id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."session_id"); RETURN NULL;', hash='b43bd37564df0bc1f1d7308682157ae6198148df', operation='INSERT', pgid='pgtrigger_insert_insert_15340', table='lab_sessionanimal', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_sessionanimalhistory" ("animal_id", "during", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "session_id") VALUES (NEW."animal_id", NEW."during", NEW."id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."session_id"); RETURN NULL;', hash='ddce6a875210d9cdff4e32621fcb4c59803e81f6', operation='UPDATE', pgid='pgtrigger_update_update_6250e', table='lab_sessionanimal', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_sessionanimalhistory" ("animal_id", "during", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "session_id") VALUES (OLD."animal_id", OLD."during", OLD."id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."session_id"); RETURN NULL;', hash='3b3aa0058651a411a0a4f9c33feed34aae6fa74e', operation='DELETE', pgid='pgtrigger_delete_delete_8a22d', table='lab_sessionanimal', when='AFTER'))],
+            },
         ),
         migrations.CreateModel(
             name='SessionAnimalHistory',
@@ -265,6 +390,10 @@ class Migration(migrations.Migration):
                 ('pgh_label', models.TextField(help_text='The event label.')),
                 ('id', models.BigIntegerField()),
                 ('during', django.contrib.postgres.fields.ranges.DateTimeRangeField(editable=False, null=True)),
+                ('animal', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.animal')),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.sessionanimal')),
+                ('session', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.session')),
             ],
             options={
                 'abstract': False,
@@ -285,21 +414,13 @@ class Migration(migrations.Migration):
                 ('quality', models.CharField(blank=True, choices=[('', 'not judged'), ('good', 'good'), ('usable', 'usable with care'), ('bad', 'bad')], default='', max_length=10)),
                 ('simulated', models.BooleanField(default=False)),
                 ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.session')),
+                ('project', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.project')),
+                ('rig', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.rig')),
+                ('task', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.task')),
             ],
             options={
-                'abstract': False,
-            },
-        ),
-        migrations.CreateModel(
-            name='Species',
-            fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=100, unique=True)),
-                ('latin_name', models.CharField(blank=True, max_length=100)),
-            ],
-            options={
-                'verbose_name_plural': 'species',
-                'ordering': ['name'],
                 'abstract': False,
             },
         ),
@@ -312,19 +433,10 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, serialize=False)),
                 ('name', models.CharField(max_length=100)),
                 ('latin_name', models.CharField(blank=True, max_length=100)),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.species')),
             ],
             options={
-                'abstract': False,
-            },
-        ),
-        migrations.CreateModel(
-            name='Strain',
-            fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=100, unique=True)),
-            ],
-            options={
-                'ordering': ['name'],
                 'abstract': False,
             },
         ),
@@ -336,21 +448,11 @@ class Migration(migrations.Migration):
                 ('pgh_label', models.TextField(help_text='The event label.')),
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, serialize=False)),
                 ('name', models.CharField(max_length=100)),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.strain')),
+                ('species', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.species')),
             ],
             options={
-                'abstract': False,
-            },
-        ),
-        migrations.CreateModel(
-            name='Task',
-            fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=100, unique=True)),
-                ('protocol', models.TextField(blank=True)),
-                ('parameters', models.JSONField(blank=True, default=dict)),
-            ],
-            options={
-                'ordering': ['name'],
                 'abstract': False,
             },
         ),
@@ -364,28 +466,11 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(max_length=100)),
                 ('protocol', models.TextField(blank=True)),
                 ('parameters', models.JSONField(blank=True, default=dict)),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.task')),
             ],
             options={
                 'abstract': False,
-            },
-        ),
-        migrations.CreateModel(
-            name='Animal',
-            fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('identifier', models.CharField(help_text='The name used in the laboratory, such as R214.', max_length=64, unique=True)),
-                ('genotype', models.CharField(blank=True, max_length=200)),
-                ('sex', models.CharField(choices=[('M', 'male'), ('F', 'female'), ('U', 'unknown')], default='U', max_length=1)),
-                ('birth_date', models.DateField(blank=True, null=True)),
-                ('death_date', models.DateField(blank=True, null=True)),
-                ('cage', models.CharField(blank=True, max_length=64)),
-                ('status', models.CharField(choices=[('alive', 'alive'), ('dead', 'dead'), ('transferred', 'transferred')], default='alive', max_length=20)),
-                ('notes', models.TextField(blank=True)),
-                ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('responsible', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='animals', to=settings.AUTH_USER_MODEL)),
-            ],
-            options={
-                'ordering': ['identifier'],
             },
         ),
         migrations.CreateModel(
@@ -407,6 +492,9 @@ class Migration(migrations.Migration):
                 ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
                 ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.animal')),
                 ('responsible', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to=settings.AUTH_USER_MODEL)),
+                ('project', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.project')),
+                ('species', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.species')),
+                ('strain', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.strain')),
             ],
             options={
                 'abstract': False,
@@ -427,6 +515,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-created'],
+                'constraints': [models.CheckConstraint(condition=models.Q(('digest__regex', '^[0-9a-f]{64}$')), name='api_token_digest_is_sha256'), models.CheckConstraint(condition=models.Q(('scope__in', ['read', 'write'])), name='api_token_scope_known')],
             },
         ),
         migrations.CreateModel(
@@ -447,72 +536,11 @@ class Migration(migrations.Migration):
                 ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
                 ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.datafile')),
                 ('root', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.dataroot')),
+                ('recording', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.recording')),
             ],
             options={
                 'abstract': False,
             },
-        ),
-        migrations.AddField(
-            model_name='datafile',
-            name='root',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='files', to='lab.dataroot'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='dataroot',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_dataroothistory" ("id", "name", "path", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."id", NEW."name", NEW."path", _pgh_attach_context(), NOW(), \'insert\', NEW."id"); RETURN NULL;', hash='3153675729c68ba2a07505f7e9c97deae98233ea', operation='INSERT', pgid='pgtrigger_insert_insert_27c8d', table='lab_dataroot', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='dataroot',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_dataroothistory" ("id", "name", "path", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."id", NEW."name", NEW."path", _pgh_attach_context(), NOW(), \'update\', NEW."id"); RETURN NULL;', hash='0dfb8de03b064b4236099f8dc6b5818fedfe103c', operation='UPDATE', pgid='pgtrigger_update_update_eb64d', table='lab_dataroot', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='dataroot',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_dataroothistory" ("id", "name", "path", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (OLD."id", OLD."name", OLD."path", _pgh_attach_context(), NOW(), \'delete\', OLD."id"); RETURN NULL;', hash='b846d7a59ae19b4970b3ea8f0c43d067c3dada1a', operation='DELETE', pgid='pgtrigger_delete_delete_39451', table='lab_dataroot', when='AFTER')),
-        ),
-        migrations.AddField(
-            model_name='dataroothistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='dataroothistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.dataroot'),
-        ),
-        migrations.AddField(
-            model_name='eventhistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='eventhistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.event'),
-        ),
-        migrations.AddField(
-            model_name='idempotencykey',
-            name='user',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddField(
-            model_name='membership',
-            name='user',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddField(
-            model_name='membershiphistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='membershiphistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.membership'),
-        ),
-        migrations.AddField(
-            model_name='membershiphistory',
-            name='user',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to=settings.AUTH_USER_MODEL),
         ),
         migrations.AddField(
             model_name='project',
@@ -520,79 +548,9 @@ class Migration(migrations.Migration):
             field=models.ManyToManyField(related_name='projects', through='lab.Membership', to=settings.AUTH_USER_MODEL),
         ),
         migrations.AddField(
-            model_name='membershiphistory',
-            name='project',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.project'),
-        ),
-        migrations.AddField(
-            model_name='membership',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to='lab.project'),
-        ),
-        migrations.AddField(
-            model_name='animalhistory',
-            name='project',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.project'),
-        ),
-        migrations.AddField(
-            model_name='animal',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='animals', to='lab.project'),
-        ),
-        migrations.AddField(
-            model_name='projecthistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='projecthistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.project'),
-        ),
-        migrations.AddField(
             model_name='recording',
             name='derived_from',
             field=models.ManyToManyField(blank=True, related_name='derived', to='lab.recording'),
-        ),
-        migrations.AddField(
-            model_name='datafilehistory',
-            name='recording',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.recording'),
-        ),
-        migrations.AddField(
-            model_name='datafile',
-            name='recording',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='files', to='lab.recording'),
-        ),
-        migrations.AddField(
-            model_name='recordinghistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='recordinghistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.recording'),
-        ),
-        migrations.AddField(
-            model_name='rig',
-            name='project',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='rigs', to='lab.project'),
-        ),
-        migrations.AddField(
-            model_name='righistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='righistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.rig'),
-        ),
-        migrations.AddField(
-            model_name='righistory',
-            name='project',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.project'),
         ),
         migrations.AddField(
             model_name='session',
@@ -601,437 +559,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='session',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='sessions', to='lab.project'),
-        ),
-        migrations.AddField(
-            model_name='session',
-            name='rig',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='sessions', to='lab.rig'),
-        ),
-        migrations.AddField(
-            model_name='recordinghistory',
-            name='session',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.session'),
-        ),
-        migrations.AddField(
-            model_name='recording',
-            name='session',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='recordings', to='lab.session'),
-        ),
-        migrations.AddField(
-            model_name='eventhistory',
-            name='session',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.session'),
-        ),
-        migrations.AddField(
-            model_name='event',
-            name='session',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='lab.session'),
-        ),
-        migrations.AddField(
-            model_name='sessionanimal',
-            name='animal',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='session_animals', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='sessionanimal',
-            name='session',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='session_animals', to='lab.session'),
-        ),
-        migrations.AddField(
-            model_name='session',
             name='animals',
             field=models.ManyToManyField(related_name='sessions', through='lab.SessionAnimal', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='sessionanimalhistory',
-            name='animal',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='sessionanimalhistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='sessionanimalhistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.sessionanimal'),
-        ),
-        migrations.AddField(
-            model_name='sessionanimalhistory',
-            name='session',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.session'),
-        ),
-        migrations.AddField(
-            model_name='sessionhistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='sessionhistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.session'),
-        ),
-        migrations.AddField(
-            model_name='sessionhistory',
-            name='project',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.project'),
-        ),
-        migrations.AddField(
-            model_name='sessionhistory',
-            name='rig',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.rig'),
-        ),
-        migrations.AddField(
-            model_name='animalhistory',
-            name='species',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.species'),
-        ),
-        migrations.AddField(
-            model_name='animal',
-            name='species',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='animals', to='lab.species'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='species',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_specieshistory" ("id", "latin_name", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."id", NEW."latin_name", NEW."name", _pgh_attach_context(), NOW(), \'insert\', NEW."id"); RETURN NULL;', hash='e5af8c72c1f99a4241434f643599b54dc7e00edd', operation='INSERT', pgid='pgtrigger_insert_insert_02796', table='lab_species', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='species',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_specieshistory" ("id", "latin_name", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."id", NEW."latin_name", NEW."name", _pgh_attach_context(), NOW(), \'update\', NEW."id"); RETURN NULL;', hash='14fa399debae7da943f07ff32d474871c68bc791', operation='UPDATE', pgid='pgtrigger_update_update_4fdff', table='lab_species', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='species',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_specieshistory" ("id", "latin_name", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (OLD."id", OLD."latin_name", OLD."name", _pgh_attach_context(), NOW(), \'delete\', OLD."id"); RETURN NULL;', hash='af173a12b13fc650d4dcc5e51a1575db51ba569f', operation='DELETE', pgid='pgtrigger_delete_delete_3bac9', table='lab_species', when='AFTER')),
-        ),
-        migrations.AddField(
-            model_name='specieshistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='specieshistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.species'),
-        ),
-        migrations.AddField(
-            model_name='strain',
-            name='species',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='strains', to='lab.species'),
-        ),
-        migrations.AddField(
-            model_name='animalhistory',
-            name='strain',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.strain'),
-        ),
-        migrations.AddField(
-            model_name='animal',
-            name='strain',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='animals', to='lab.strain'),
-        ),
-        migrations.AddField(
-            model_name='strainhistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='strainhistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.strain'),
-        ),
-        migrations.AddField(
-            model_name='strainhistory',
-            name='species',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.species'),
-        ),
-        migrations.AddField(
-            model_name='sessionhistory',
-            name='task',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.task'),
-        ),
-        migrations.AddField(
-            model_name='session',
-            name='task',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='sessions', to='lab.task'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='task',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_taskhistory" ("id", "name", "parameters", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "protocol") VALUES (NEW."id", NEW."name", NEW."parameters", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."protocol"); RETURN NULL;', hash='057ab37bb0c6f2f5b508c7a09afd831504a7b914', operation='INSERT', pgid='pgtrigger_insert_insert_c88dd', table='lab_task', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='task',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_taskhistory" ("id", "name", "parameters", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "protocol") VALUES (NEW."id", NEW."name", NEW."parameters", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."protocol"); RETURN NULL;', hash='724dd250a8849a561ea643b8211b2cd3195b5af4', operation='UPDATE', pgid='pgtrigger_update_update_3f239', table='lab_task', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='task',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_taskhistory" ("id", "name", "parameters", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "protocol") VALUES (OLD."id", OLD."name", OLD."parameters", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."protocol"); RETURN NULL;', hash='b3a23914463dee6e93bbae5c6b8f39ce853fed37', operation='DELETE', pgid='pgtrigger_delete_delete_02356', table='lab_task', when='AFTER')),
-        ),
-        migrations.AddField(
-            model_name='taskhistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='taskhistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.task'),
-        ),
-        migrations.AddConstraint(
-            model_name='apitoken',
-            constraint=models.CheckConstraint(condition=models.Q(('digest__regex', '^[0-9a-f]{64}$')), name='api_token_digest_is_sha256'),
-        ),
-        migrations.AddConstraint(
-            model_name='apitoken',
-            constraint=models.CheckConstraint(condition=models.Q(('scope__in', ['read', 'write'])), name='api_token_scope_known'),
-        ),
-        migrations.AddIndex(
-            model_name='idempotencykey',
-            index=models.Index(fields=['user', 'created'], name='lab_idempot_user_id_196b33_idx'),
-        ),
-        migrations.AddConstraint(
-            model_name='idempotencykey',
-            constraint=models.UniqueConstraint(fields=('user', 'key'), name='idempotency_key_once_per_user'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='project',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_projecthistory" ("created", "description", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."created", NEW."description", NEW."id", NEW."name", _pgh_attach_context(), NOW(), \'insert\', NEW."id"); RETURN NULL;', hash='5259030ca484521806f2ccce4c0bba8c21b9e1eb', operation='INSERT', pgid='pgtrigger_insert_insert_270f4', table='lab_project', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='project',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_projecthistory" ("created", "description", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."created", NEW."description", NEW."id", NEW."name", _pgh_attach_context(), NOW(), \'update\', NEW."id"); RETURN NULL;', hash='257e9fcdb13f18bd11981affc8b9af27505071cf', operation='UPDATE', pgid='pgtrigger_update_update_6ed11', table='lab_project', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='project',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_projecthistory" ("created", "description", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (OLD."created", OLD."description", OLD."id", OLD."name", _pgh_attach_context(), NOW(), \'delete\', OLD."id"); RETURN NULL;', hash='1f907470a1bf28b91324297c39d7c5ece434543a', operation='DELETE', pgid='pgtrigger_delete_delete_faaa8', table='lab_project', when='AFTER')),
-        ),
-        migrations.AddConstraint(
-            model_name='membership',
-            constraint=models.UniqueConstraint(fields=('project', 'user'), name='membership_once', violation_error_message='This person already has a role in this project.'),
-        ),
-        migrations.AddConstraint(
-            model_name='membership',
-            constraint=models.CheckConstraint(condition=models.Q(('role__in', ['viewer', 'experimenter', 'manager'])), name='membership_role_known'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='membership',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_membershiphistory" ("id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "role", "user_id") VALUES (NEW."id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."project_id", NEW."role", NEW."user_id"); RETURN NULL;', hash='e8a33719296f4d7c2f651a115f2909ded05ef9b8', operation='INSERT', pgid='pgtrigger_insert_insert_3b6ad', table='lab_membership', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='membership',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_membershiphistory" ("id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "role", "user_id") VALUES (NEW."id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."project_id", NEW."role", NEW."user_id"); RETURN NULL;', hash='95aef690be9cd8a9c88485b5d928aa28cfaa2aad', operation='UPDATE', pgid='pgtrigger_update_update_fb94c', table='lab_membership', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='membership',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_membershiphistory" ("id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "role", "user_id") VALUES (OLD."id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."project_id", OLD."role", OLD."user_id"); RETURN NULL;', hash='d48cfba0142d86441ef3b302439e4275b7ab829c', operation='DELETE', pgid='pgtrigger_delete_delete_056e3', table='lab_membership', when='AFTER')),
-        ),
-        migrations.AddIndex(
-            model_name='datafile',
-            index=models.Index(fields=['recording', 'order'], name='lab_datafil_recordi_19f8af_idx'),
-        ),
-        migrations.AddIndex(
-            model_name='datafile',
-            index=models.Index(condition=models.Q(('sha256', '')), fields=['created'], name='data_file_unhashed'),
-        ),
-        migrations.AddConstraint(
-            model_name='datafile',
-            constraint=models.UniqueConstraint(fields=('root', 'path', 'revision'), name='data_file_revision_once', violation_error_message='This file is already registered; register a changed file as a new revision.'),
-        ),
-        migrations.AddConstraint(
-            model_name='datafile',
-            constraint=models.CheckConstraint(condition=models.Q(('sha256', ''), ('sha256__regex', '^[0-9a-f]{64}$'), _connector='OR'), name='data_file_sha256_is_64_hex_digits'),
-        ),
-        migrations.AddConstraint(
-            model_name='datafile',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('path', ''), _negated=True), models.Q(('path__startswith', '/'), _negated=True), models.Q(('path__regex', '(^|/)\\.\\.(/|$)'), _negated=True)), name='data_file_path_below_root', violation_error_message="A file's path is relative to its data root and stays below it."),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='datafile',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_datafilehistory" ("created", "id", "modified", "order", "path", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "recording_id", "revision", "role", "root_id", "sha256", "size") VALUES (NEW."created", NEW."id", NEW."modified", NEW."order", NEW."path", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."recording_id", NEW."revision", NEW."role", NEW."root_id", NEW."sha256", NEW."size"); RETURN NULL;', hash='e4f8fc35a56270b661cb287b8d0e21b7d8ec60c2', operation='INSERT', pgid='pgtrigger_insert_insert_263f8', table='lab_datafile', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='datafile',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_datafilehistory" ("created", "id", "modified", "order", "path", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "recording_id", "revision", "role", "root_id", "sha256", "size") VALUES (NEW."created", NEW."id", NEW."modified", NEW."order", NEW."path", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."recording_id", NEW."revision", NEW."role", NEW."root_id", NEW."sha256", NEW."size"); RETURN NULL;', hash='75c83072a4e10f639b523aedcc798b24de086ad8', operation='UPDATE', pgid='pgtrigger_update_update_9f81a', table='lab_datafile', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='datafile',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_datafilehistory" ("created", "id", "modified", "order", "path", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "recording_id", "revision", "role", "root_id", "sha256", "size") VALUES (OLD."created", OLD."id", OLD."modified", OLD."order", OLD."path", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."recording_id", OLD."revision", OLD."role", OLD."root_id", OLD."sha256", OLD."size"); RETURN NULL;', hash='6cc2f6f5021cc36d25d2b8d66827351369a60d73', operation='DELETE', pgid='pgtrigger_delete_delete_74471', table='lab_datafile', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='rig',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_righistory" ("description", "id", "location", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "simulated") VALUES (NEW."description", NEW."id", NEW."location", NEW."name", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."project_id", NEW."simulated"); RETURN NULL;', hash='b43938ce5a0b301b87d9238cf6d3629ec81519ac', operation='INSERT', pgid='pgtrigger_insert_insert_58752', table='lab_rig', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='rig',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_righistory" ("description", "id", "location", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "simulated") VALUES (NEW."description", NEW."id", NEW."location", NEW."name", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."project_id", NEW."simulated"); RETURN NULL;', hash='f9d3a2407f9ec6cf54f17e881639bd4a8013ad7c', operation='UPDATE', pgid='pgtrigger_update_update_8394b', table='lab_rig', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='rig',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_righistory" ("description", "id", "location", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "simulated") VALUES (OLD."description", OLD."id", OLD."location", OLD."name", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."project_id", OLD."simulated"); RETURN NULL;', hash='8fec05822e1a01d6db83e17f91c95813c72e1e2c', operation='DELETE', pgid='pgtrigger_delete_delete_283bc', table='lab_rig', when='AFTER')),
-        ),
-        migrations.AddIndex(
-            model_name='recording',
-            index=models.Index(fields=['session', 'kind'], name='lab_recordi_session_8b4324_idx'),
-        ),
-        migrations.AddIndex(
-            model_name='recording',
-            index=models.Index(fields=['-created', 'id'], name='lab_recordi_created_a62ce5_idx'),
-        ),
-        migrations.AddConstraint(
-            model_name='recording',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['ephys', 'lfp', 'spikes', 'units', 'position', 'video', 'events', 'other'])), name='recording_kind_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='recording',
-            constraint=models.CheckConstraint(condition=models.Q(('quality__in', ['', 'good', 'usable', 'bad'])), name='recording_quality_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='recording',
-            constraint=models.CheckConstraint(condition=models.Q(('rate__isnull', True), ('rate__gt', 0), _connector='OR'), name='recording_rate_positive', violation_error_message='The rate is more than 0 Hz.'),
-        ),
-        migrations.AddConstraint(
-            model_name='recording',
-            constraint=models.CheckConstraint(condition=models.Q(('duration__isnull', True), ('duration__gte', 0), _connector='OR'), name='recording_duration_not_negative', violation_error_message='The duration is not negative.'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='recording',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_recordinghistory" ("channels", "created", "duration", "facts", "format", "id", "kind", "name", "parameters", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "quality", "rate", "session_id", "simulated", "start") VALUES (NEW."channels", NEW."created", NEW."duration", NEW."facts", NEW."format", NEW."id", NEW."kind", NEW."name", NEW."parameters", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."quality", NEW."rate", NEW."session_id", NEW."simulated", NEW."start"); RETURN NULL;', hash='3b9726e06a8fbf915c0bacd1651faebaef3a07e6', operation='INSERT', pgid='pgtrigger_insert_insert_3962a', table='lab_recording', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='recording',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_recordinghistory" ("channels", "created", "duration", "facts", "format", "id", "kind", "name", "parameters", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "quality", "rate", "session_id", "simulated", "start") VALUES (NEW."channels", NEW."created", NEW."duration", NEW."facts", NEW."format", NEW."id", NEW."kind", NEW."name", NEW."parameters", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."quality", NEW."rate", NEW."session_id", NEW."simulated", NEW."start"); RETURN NULL;', hash='ca6582be9ac77479832f27307d20270ff9d3031a', operation='UPDATE', pgid='pgtrigger_update_update_584e1', table='lab_recording', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='recording',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_recordinghistory" ("channels", "created", "duration", "facts", "format", "id", "kind", "name", "parameters", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "quality", "rate", "session_id", "simulated", "start") VALUES (OLD."channels", OLD."created", OLD."duration", OLD."facts", OLD."format", OLD."id", OLD."kind", OLD."name", OLD."parameters", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."quality", OLD."rate", OLD."session_id", OLD."simulated", OLD."start"); RETURN NULL;', hash='3fba69cf5131cd287fd1c5db789d55d42a7bbbc8', operation='DELETE', pgid='pgtrigger_delete_delete_72489', table='lab_recording', when='AFTER')),
-        ),
-        migrations.AddIndex(
-            model_name='event',
-            index=models.Index(fields=['session', 'time'], name='lab_event_session_e366cc_idx'),
-        ),
-        migrations.AddConstraint(
-            model_name='event',
-            constraint=models.UniqueConstraint(fields=('session', 'source', 'number'), name='event_number_once', violation_error_message='This device already reported an event with this number in this session.'),
-        ),
-        migrations.AddConstraint(
-            model_name='event',
-            constraint=models.CheckConstraint(condition=models.Q(('kind', ''), _negated=True), name='event_kind_not_empty', violation_error_message='An event needs a kind.'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='event',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_eventhistory" ("id", "kind", "number", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "session_id", "source", "time", "value") VALUES (NEW."id", NEW."kind", NEW."number", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."session_id", NEW."source", NEW."time", NEW."value"); RETURN NULL;', hash='0da71f3aa7889ba0904fe873185c7f7ab5d289ee', operation='UPDATE', pgid='pgtrigger_update_update_01347', table='lab_event', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='event',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_eventhistory" ("id", "kind", "number", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "session_id", "source", "time", "value") VALUES (OLD."id", OLD."kind", OLD."number", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."session_id", OLD."source", OLD."time", OLD."value"); RETURN NULL;', hash='c99cbad087a0bab99412a4681410369f37d26e04', operation='DELETE', pgid='pgtrigger_delete_delete_15502', table='lab_event', when='AFTER')),
-        ),
-        migrations.AddConstraint(
-            model_name='sessionanimal',
-            constraint=models.UniqueConstraint(fields=('session', 'animal'), name='session_animal_once', violation_error_message='This animal is already in this session.'),
-        ),
-        migrations.AddConstraint(
-            model_name='sessionanimal',
-            constraint=django.contrib.postgres.constraints.ExclusionConstraint(expressions=[(sessions.models.base.UuidRange('animal_id'), '&&'), ('during', '&&')], name='animal_in_one_session_at_a_time', violation_error_message='This animal is in another session at that time.'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='sessionanimal',
-            trigger=pgtrigger.compiler.Trigger(name='session_animal_period', sql=pgtrigger.compiler.UpsertTriggerSql(func='SELECT tstzrange(s."start", s."end") INTO NEW.during FROM lab_session s WHERE s.id = NEW.session_id; RETURN NEW;', hash='cd5cedf83f88cf239a25f3183086d38646795c0d', operation='INSERT OR UPDATE OF "session_id"', pgid='pgtrigger_session_animal_period_5fb7d', table='lab_sessionanimal', when='BEFORE')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='sessionanimal',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_sessionanimalhistory" ("animal_id", "during", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "session_id") VALUES (NEW."animal_id", NEW."during", NEW."id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."session_id"); RETURN NULL;', hash='b43bd37564df0bc1f1d7308682157ae6198148df', operation='INSERT', pgid='pgtrigger_insert_insert_15340', table='lab_sessionanimal', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='sessionanimal',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_sessionanimalhistory" ("animal_id", "during", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "session_id") VALUES (NEW."animal_id", NEW."during", NEW."id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."session_id"); RETURN NULL;', hash='ddce6a875210d9cdff4e32621fcb4c59803e81f6', operation='UPDATE', pgid='pgtrigger_update_update_6250e', table='lab_sessionanimal', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='sessionanimal',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_sessionanimalhistory" ("animal_id", "during", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "session_id") VALUES (OLD."animal_id", OLD."during", OLD."id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."session_id"); RETURN NULL;', hash='3b3aa0058651a411a0a4f9c33feed34aae6fa74e', operation='DELETE', pgid='pgtrigger_delete_delete_8a22d', table='lab_sessionanimal', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='strain',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_strainhistory" ("id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "species_id") VALUES (NEW."id", NEW."name", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."species_id"); RETURN NULL;', hash='2e05e5391b96c5f1e2d3e00b45f31db1ad8d98c1', operation='INSERT', pgid='pgtrigger_insert_insert_1fdc9', table='lab_strain', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='strain',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_strainhistory" ("id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "species_id") VALUES (NEW."id", NEW."name", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."species_id"); RETURN NULL;', hash='9b20a0a350ad84513c34f644cb6dfb9e6bd9a362', operation='UPDATE', pgid='pgtrigger_update_update_fe86b', table='lab_strain', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='strain',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_strainhistory" ("id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "species_id") VALUES (OLD."id", OLD."name", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."species_id"); RETURN NULL;', hash='9812c8d85c66362065655d9061c660b66261bf4c', operation='DELETE', pgid='pgtrigger_delete_delete_b0bed', table='lab_strain', when='AFTER')),
-        ),
-        migrations.AddIndex(
-            model_name='animal',
-            index=models.Index(fields=['project', 'status', 'identifier'], name='lab_animal_project_cf08a3_idx'),
-        ),
-        migrations.AddConstraint(
-            model_name='animal',
-            constraint=models.CheckConstraint(condition=models.Q(('sex__in', ['M', 'F', 'U'])), name='animal_sex_known', violation_error_message='The sex is M, F or U.'),
-        ),
-        migrations.AddConstraint(
-            model_name='animal',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['alive', 'dead', 'transferred'])), name='animal_status_known', violation_error_message='The status is alive, dead or transferred.'),
-        ),
-        migrations.AddConstraint(
-            model_name='animal',
-            constraint=models.CheckConstraint(condition=models.Q(('identifier', ''), _negated=True), name='animal_identifier_not_empty', violation_error_message='An animal needs an identifier.'),
-        ),
-        migrations.AddConstraint(
-            model_name='animal',
-            constraint=models.CheckConstraint(condition=models.Q(('death_date__isnull', True), ('birth_date__isnull', True), ('death_date__gte', models.F('birth_date')), _connector='OR'), name='animal_death_not_before_birth', violation_error_message='The date of death is before the date of birth.'),
-        ),
-        migrations.AddConstraint(
-            model_name='animal',
-            constraint=models.CheckConstraint(condition=models.Q(('death_date__isnull', True), ('status', 'dead'), _connector='OR'), name='animal_with_death_date_is_dead', violation_error_message='An animal with a date of death has the status dead.'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='animal',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_animalhistory" ("birth_date", "cage", "created", "death_date", "genotype", "id", "identifier", "notes", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "responsible_id", "sex", "species_id", "status", "strain_id") VALUES (NEW."birth_date", NEW."cage", NEW."created", NEW."death_date", NEW."genotype", NEW."id", NEW."identifier", NEW."notes", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."project_id", NEW."responsible_id", NEW."sex", NEW."species_id", NEW."status", NEW."strain_id"); RETURN NULL;', hash='d17b40d2e0def2031af37b1a8a77c918cfd5ffde', operation='INSERT', pgid='pgtrigger_insert_insert_f28ee', table='lab_animal', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='animal',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_animalhistory" ("birth_date", "cage", "created", "death_date", "genotype", "id", "identifier", "notes", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "responsible_id", "sex", "species_id", "status", "strain_id") VALUES (NEW."birth_date", NEW."cage", NEW."created", NEW."death_date", NEW."genotype", NEW."id", NEW."identifier", NEW."notes", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."project_id", NEW."responsible_id", NEW."sex", NEW."species_id", NEW."status", NEW."strain_id"); RETURN NULL;', hash='d36939d3aeb97767d95a77cff5dab26f61d30eaa', operation='UPDATE', pgid='pgtrigger_update_update_efe46', table='lab_animal', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='animal',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_animalhistory" ("birth_date", "cage", "created", "death_date", "genotype", "id", "identifier", "notes", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "responsible_id", "sex", "species_id", "status", "strain_id") VALUES (OLD."birth_date", OLD."cage", OLD."created", OLD."death_date", OLD."genotype", OLD."id", OLD."identifier", OLD."notes", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."project_id", OLD."responsible_id", OLD."sex", OLD."species_id", OLD."status", OLD."strain_id"); RETURN NULL;', hash='7c08d368f6c5c2989c9f6e6139ab6336435a759d', operation='DELETE', pgid='pgtrigger_delete_delete_59648', table='lab_animal', when='AFTER')),
-        ),
-        migrations.AddIndex(
-            model_name='session',
-            index=models.Index(fields=['project', '-start'], name='lab_session_project_f9661e_idx'),
-        ),
-        migrations.AddIndex(
-            model_name='session',
-            index=models.Index(fields=['-start', 'id'], name='lab_session_start_41d777_idx'),
-        ),
-        migrations.AddConstraint(
-            model_name='session',
-            constraint=models.CheckConstraint(condition=models.Q(('end__isnull', True), ('end__gte', models.F('start')), _connector='OR'), name='session_end_not_before_start', violation_error_message='The session ends before it starts.'),
-        ),
-        migrations.AddConstraint(
-            model_name='session',
-            constraint=models.CheckConstraint(condition=models.Q(('quality__in', ['', 'good', 'usable', 'bad'])), name='session_quality_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='session',
-            constraint=django.contrib.postgres.constraints.ExclusionConstraint(condition=models.Q(('rig__isnull', False)), expressions=[(sessions.models.base.UuidRange('rig_id'), '&&'), (sessions.models.base.TstzRange('start', 'end'), '&&')], name='session_one_at_a_time_per_rig', violation_error_message='Another session is on this rig at that time.'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='session',
-            trigger=pgtrigger.compiler.Trigger(name='session_period_to_animals', sql=pgtrigger.compiler.UpsertTriggerSql(func='UPDATE lab_sessionanimal SET during = tstzrange(NEW."start", NEW."end") WHERE session_id = NEW.id; RETURN NEW;', hash='1a57426e67383e9aabae5d6b1c9638f0a9ea52bc', operation='UPDATE OF "start", "end"', pgid='pgtrigger_session_period_to_animals_ef14b', table='lab_session', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='session',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_sessionhistory" ("created", "end", "id", "narrative", "number", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "quality", "rig_id", "simulated", "start", "task_id", "title") VALUES (NEW."created", NEW."end", NEW."id", NEW."narrative", NEW."number", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."project_id", NEW."quality", NEW."rig_id", NEW."simulated", NEW."start", NEW."task_id", NEW."title"); RETURN NULL;', hash='e689caee1ab23c713581828a72acf4706fa322db', operation='INSERT', pgid='pgtrigger_insert_insert_6ba4d', table='lab_session', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='session',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_sessionhistory" ("created", "end", "id", "narrative", "number", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "quality", "rig_id", "simulated", "start", "task_id", "title") VALUES (NEW."created", NEW."end", NEW."id", NEW."narrative", NEW."number", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."project_id", NEW."quality", NEW."rig_id", NEW."simulated", NEW."start", NEW."task_id", NEW."title"); RETURN NULL;', hash='2856e99af4be429d5cbfb334f66e0af9cfaa177f', operation='UPDATE', pgid='pgtrigger_update_update_bbd72', table='lab_session', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='session',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_sessionhistory" ("created", "end", "id", "narrative", "number", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "quality", "rig_id", "simulated", "start", "task_id", "title") VALUES (OLD."created", OLD."end", OLD."id", OLD."narrative", OLD."number", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."project_id", OLD."quality", OLD."rig_id", OLD."simulated", OLD."start", OLD."task_id", OLD."title"); RETURN NULL;', hash='2b216394842b348fdcb9349272e47a73fc1288b8', operation='DELETE', pgid='pgtrigger_delete_delete_b346f', table='lab_session', when='AFTER')),
         ),
     ]

@@ -16,9 +16,9 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
         ('lab', '0004_uploads'),
         ('pghistory', '0007_auto_20250421_0444'),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
@@ -34,9 +34,14 @@ class Migration(migrations.Migration):
                 ('amount', models.FloatField()),
                 ('unit', models.CharField(help_text='mL, g, mg, mg/kg ...', max_length=20)),
                 ('time', models.DateTimeField()),
+                ('animal', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='lab.animal')),
+                ('person', models.ForeignKey(blank=True, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'ordering': ['-time', 'id'],
+                'indexes': [models.Index(fields=['animal', '-time'], name='lab_adminis_animal__43ab05_idx'), models.Index(fields=['-time', 'id'], name='lab_adminis_time_293443_idx')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('kind__in', ['water', 'food', 'drug'])), name='administration_kind_known'), models.CheckConstraint(condition=models.Q(('amount__gt', 0)), name='administration_amount_positive', violation_error_message='The amount is more than 0.'), models.CheckConstraint(condition=models.Q(models.Q(('kind', 'drug'), _negated=True), models.Q(('substance', ''), _negated=True), _connector='OR'), name='administration_drug_named', violation_error_message='A drug needs its name.')],
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_administrationhistory" ("amount", "animal_id", "created", "deleted", "id", "kind", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "substance", "time", "unit") VALUES (NEW."amount", NEW."animal_id", NEW."created", NEW."deleted", NEW."id", NEW."kind", NEW."notes", NEW."person_id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."substance", NEW."time", NEW."unit"); RETURN NULL;', hash='1b74623c4c9c0213b5469e816f458ab3e509a0fa', operation='INSERT', pgid='pgtrigger_insert_insert_88cb7', table='lab_administration', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_administrationhistory" ("amount", "animal_id", "created", "deleted", "id", "kind", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "substance", "time", "unit") VALUES (NEW."amount", NEW."animal_id", NEW."created", NEW."deleted", NEW."id", NEW."kind", NEW."notes", NEW."person_id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."substance", NEW."time", NEW."unit"); RETURN NULL;', hash='90e17a9278d8e4901226c5ef15679ff7103876ff', operation='UPDATE', pgid='pgtrigger_update_update_1bd2a', table='lab_administration', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_administrationhistory" ("amount", "animal_id", "created", "deleted", "id", "kind", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "substance", "time", "unit") VALUES (OLD."amount", OLD."animal_id", OLD."created", OLD."deleted", OLD."id", OLD."kind", OLD."notes", OLD."person_id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."substance", OLD."time", OLD."unit"); RETURN NULL;', hash='34fc7f5efd1387acba68276b4bf251782ee79425', operation='DELETE', pgid='pgtrigger_delete_delete_1132c', table='lab_administration', when='AFTER'))],
             },
         ),
         migrations.CreateModel(
@@ -54,6 +59,10 @@ class Migration(migrations.Migration):
                 ('amount', models.FloatField()),
                 ('unit', models.CharField(help_text='mL, g, mg, mg/kg ...', max_length=20)),
                 ('time', models.DateTimeField()),
+                ('animal', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.animal')),
+                ('person', models.ForeignKey(blank=True, db_constraint=False, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to=settings.AUTH_USER_MODEL)),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.administration')),
             ],
             options={
                 'abstract': False,
@@ -69,6 +78,7 @@ class Migration(migrations.Migration):
             options={
                 'ordering': ['name'],
                 'abstract': False,
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_allelehistory" ("description", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."description", NEW."id", NEW."name", _pgh_attach_context(), NOW(), \'insert\', NEW."id"); RETURN NULL;', hash='9ee1fa4c3bd2d9a642271f790e8daa6f1af50ba7', operation='INSERT', pgid='pgtrigger_insert_insert_6b1f7', table='lab_allele', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_allelehistory" ("description", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."description", NEW."id", NEW."name", _pgh_attach_context(), NOW(), \'update\', NEW."id"); RETURN NULL;', hash='45743f64b24c662c3cbd10267c85268f4d150a60', operation='UPDATE', pgid='pgtrigger_update_update_7becb', table='lab_allele', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_allelehistory" ("description", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (OLD."description", OLD."id", OLD."name", _pgh_attach_context(), NOW(), \'delete\', OLD."id"); RETURN NULL;', hash='b07c0ca62438e4766017a12a50d91b489ae8d93a', operation='DELETE', pgid='pgtrigger_delete_delete_fc1ae', table='lab_allele', when='AFTER'))],
             },
         ),
         migrations.CreateModel(
@@ -80,6 +90,8 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, serialize=False)),
                 ('name', models.CharField(max_length=100)),
                 ('description', models.TextField(blank=True)),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.allele')),
             ],
             options={
                 'abstract': False,
@@ -94,10 +106,15 @@ class Migration(migrations.Migration):
                 ('end', models.DateField(blank=True, help_text='Empty while they are together.', null=True)),
                 ('notes', models.TextField(blank=True)),
                 ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('female', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='pairs_as_female', to='lab.animal')),
+                ('male', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='pairs_as_male', to='lab.animal')),
+                ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='breeding_pairs', to='lab.project')),
             ],
             options={
                 'ordering': ['name'],
                 'abstract': False,
+                'constraints': [models.CheckConstraint(condition=models.Q(('female', models.F('male')), _negated=True), name='breeding_pair_of_two', violation_error_message='A breeding pair is of two animals.'), models.CheckConstraint(condition=models.Q(('end__isnull', True), ('end__gte', models.F('start')), _connector='OR'), name='breeding_pair_end_not_before_start', violation_error_message='The pair is parted before it is together.')],
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_breedingpairhistory" ("created", "end", "female_id", "id", "male_id", "name", "notes", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "start") VALUES (NEW."created", NEW."end", NEW."female_id", NEW."id", NEW."male_id", NEW."name", NEW."notes", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."project_id", NEW."start"); RETURN NULL;', hash='66e7b470acaa70ead5db65c18d7e01003ba76d6a', operation='INSERT', pgid='pgtrigger_insert_insert_22d3c', table='lab_breedingpair', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_breedingpairhistory" ("created", "end", "female_id", "id", "male_id", "name", "notes", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "start") VALUES (NEW."created", NEW."end", NEW."female_id", NEW."id", NEW."male_id", NEW."name", NEW."notes", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."project_id", NEW."start"); RETURN NULL;', hash='4e4f66b08a912051232feee6a91c9c52890b6716', operation='UPDATE', pgid='pgtrigger_update_update_af035', table='lab_breedingpair', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_breedingpairhistory" ("created", "end", "female_id", "id", "male_id", "name", "notes", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "start") VALUES (OLD."created", OLD."end", OLD."female_id", OLD."id", OLD."male_id", OLD."name", OLD."notes", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."project_id", OLD."start"); RETURN NULL;', hash='d25e6f4e4566f43622c8acfa775988b7f08f346a', operation='DELETE', pgid='pgtrigger_delete_delete_ba6ee', table='lab_breedingpair', when='AFTER'))],
             },
         ),
         migrations.CreateModel(
@@ -112,6 +129,11 @@ class Migration(migrations.Migration):
                 ('end', models.DateField(blank=True, help_text='Empty while they are together.', null=True)),
                 ('notes', models.TextField(blank=True)),
                 ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('female', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.animal')),
+                ('male', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.animal')),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.breedingpair')),
+                ('project', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.project')),
             ],
             options={
                 'abstract': False,
@@ -128,6 +150,7 @@ class Migration(migrations.Migration):
             options={
                 'ordering': ['name'],
                 'abstract': False,
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_cagehistory" ("created", "id", "location", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."created", NEW."id", NEW."location", NEW."name", _pgh_attach_context(), NOW(), \'insert\', NEW."id"); RETURN NULL;', hash='40d6d00f43e29410b9fe2a51ff6dcac1291a816c', operation='INSERT', pgid='pgtrigger_insert_insert_9665d', table='lab_cage', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_cagehistory" ("created", "id", "location", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."created", NEW."id", NEW."location", NEW."name", _pgh_attach_context(), NOW(), \'update\', NEW."id"); RETURN NULL;', hash='aeffc3c790b01c6208c77708b69ec04bab077780', operation='UPDATE', pgid='pgtrigger_update_update_a1680', table='lab_cage', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_cagehistory" ("created", "id", "location", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (OLD."created", OLD."id", OLD."location", OLD."name", _pgh_attach_context(), NOW(), \'delete\', OLD."id"); RETURN NULL;', hash='36bf3451b5af95f761c4fffa298ebcf8b5b7a269', operation='DELETE', pgid='pgtrigger_delete_delete_a8db2', table='lab_cage', when='AFTER'))],
             },
         ),
         migrations.CreateModel(
@@ -140,6 +163,8 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(max_length=100)),
                 ('location', models.CharField(blank=True, help_text='Room and rack.', max_length=200)),
                 ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.cage')),
             ],
             options={
                 'abstract': False,
@@ -154,9 +179,14 @@ class Migration(migrations.Migration):
                 ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('zygosity', models.CharField(choices=[('absent', 'absent'), ('heterozygous', 'heterozygous'), ('homozygous', 'homozygous'), ('present', 'present, copies not told')], max_length=20)),
                 ('tested', models.DateField(blank=True, null=True)),
+                ('allele', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='genotypes', to='lab.allele')),
+                ('animal', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='lab.animal')),
+                ('person', models.ForeignKey(blank=True, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'ordering': ['animal', 'allele'],
+                'constraints': [models.CheckConstraint(condition=models.Q(('zygosity__in', ['absent', 'heterozygous', 'homozygous', 'present'])), name='genotype_zygosity_known'), models.UniqueConstraint(condition=models.Q(('deleted__isnull', True)), fields=('animal', 'allele'), name='genotype_once_for_an_allele', violation_error_message='This allele of this animal is written down already; correct that one.')],
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_genotypehistory" ("allele_id", "animal_id", "created", "deleted", "id", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "tested", "zygosity") VALUES (NEW."allele_id", NEW."animal_id", NEW."created", NEW."deleted", NEW."id", NEW."notes", NEW."person_id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."tested", NEW."zygosity"); RETURN NULL;', hash='9d4f22211b3710d35065ba8fcc4f3342e783f0fe', operation='INSERT', pgid='pgtrigger_insert_insert_a8013', table='lab_genotype', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_genotypehistory" ("allele_id", "animal_id", "created", "deleted", "id", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "tested", "zygosity") VALUES (NEW."allele_id", NEW."animal_id", NEW."created", NEW."deleted", NEW."id", NEW."notes", NEW."person_id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."tested", NEW."zygosity"); RETURN NULL;', hash='db7c5db66c30ec4c056044345d2abfc7a2aa0cb2', operation='UPDATE', pgid='pgtrigger_update_update_a961d', table='lab_genotype', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_genotypehistory" ("allele_id", "animal_id", "created", "deleted", "id", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "tested", "zygosity") VALUES (OLD."allele_id", OLD."animal_id", OLD."created", OLD."deleted", OLD."id", OLD."notes", OLD."person_id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."tested", OLD."zygosity"); RETURN NULL;', hash='d0f8f3db971ac6a1d634734db447282024b5dd71', operation='DELETE', pgid='pgtrigger_delete_delete_553d3', table='lab_genotype', when='AFTER'))],
             },
         ),
         migrations.CreateModel(
@@ -171,6 +201,11 @@ class Migration(migrations.Migration):
                 ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('zygosity', models.CharField(choices=[('absent', 'absent'), ('heterozygous', 'heterozygous'), ('homozygous', 'homozygous'), ('present', 'present, copies not told')], max_length=20)),
                 ('tested', models.DateField(blank=True, null=True)),
+                ('allele', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.allele')),
+                ('animal', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.animal')),
+                ('person', models.ForeignKey(blank=True, db_constraint=False, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to=settings.AUTH_USER_MODEL)),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.genotype')),
             ],
             options={
                 'abstract': False,
@@ -182,9 +217,14 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('start', models.DateTimeField()),
                 ('end', models.DateTimeField(blank=True, null=True)),
+                ('animal', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='housings', to='lab.animal')),
+                ('cage', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='housings', to='lab.cage')),
             ],
             options={
                 'ordering': ['-start', 'id'],
+                'indexes': [models.Index(fields=['cage', '-start'], name='lab_housing_cage_id_e09be8_idx')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('end__isnull', True), ('end__gte', models.F('start')), _connector='OR'), name='housing_end_not_before_start'), django.contrib.postgres.constraints.ExclusionConstraint(expressions=[(sessions.models.base.UuidRange('animal_id'), '&&'), (sessions.models.base.TstzRange('start', 'end'), '&&')], name='animal_in_one_cage_at_a_time', violation_error_message='This animal is in another cage at that time.')],
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_housinghistory" ("animal_id", "cage_id", "end", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "start") VALUES (NEW."animal_id", NEW."cage_id", NEW."end", NEW."id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."start"); RETURN NULL;', hash='b9a0b216632f4c647a83d65920d641e89e3f5338', operation='INSERT', pgid='pgtrigger_insert_insert_d282d', table='lab_housing', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_housinghistory" ("animal_id", "cage_id", "end", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "start") VALUES (NEW."animal_id", NEW."cage_id", NEW."end", NEW."id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."start"); RETURN NULL;', hash='9d9c6d831739e7bfd607d0ab7446eb84aa81c430', operation='UPDATE', pgid='pgtrigger_update_update_fb8d9', table='lab_housing', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_housinghistory" ("animal_id", "cage_id", "end", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "start") VALUES (OLD."animal_id", OLD."cage_id", OLD."end", OLD."id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."start"); RETURN NULL;', hash='b19ab00859d967b47fa66cdedbc3172431f7ffc2', operation='DELETE', pgid='pgtrigger_delete_delete_e8c59', table='lab_housing', when='AFTER'))],
             },
         ),
         migrations.CreateModel(
@@ -196,9 +236,35 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, serialize=False)),
                 ('start', models.DateTimeField()),
                 ('end', models.DateTimeField(blank=True, null=True)),
+                ('animal', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.animal')),
+                ('cage', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.cage')),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.housing')),
             ],
             options={
                 'abstract': False,
+            },
+        ),
+        migrations.CreateModel(
+            name='Procedure',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('notes', models.TextField(blank=True)),
+                ('deleted', models.DateTimeField(blank=True, editable=False, null=True)),
+                ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('kind', models.CharField(choices=[('surgery', 'surgery'), ('implant', 'implantation'), ('injection', 'injection'), ('imaging', 'imaging'), ('perfusion', 'perfusion'), ('other', 'other')], max_length=20)),
+                ('start', models.DateTimeField()),
+                ('end', models.DateTimeField(blank=True, null=True)),
+                ('narrative', models.TextField(blank=True)),
+                ('outcome', models.CharField(blank=True, max_length=200)),
+                ('animal', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='lab.animal')),
+                ('person', models.ForeignKey(blank=True, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'ordering': ['-start', 'id'],
+                'indexes': [models.Index(fields=['animal', '-start'], name='lab_procedu_animal__7c2a77_idx'), models.Index(fields=['-start', 'id'], name='lab_procedu_start_fd0477_idx')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('kind__in', ['surgery', 'implant', 'injection', 'imaging', 'perfusion', 'other'])), name='procedure_kind_known'), models.CheckConstraint(condition=models.Q(('end__isnull', True), ('end__gte', models.F('start')), _connector='OR'), name='procedure_end_not_before_start', violation_error_message='The procedure ends before it starts.')],
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_procedurehistory" ("animal_id", "created", "deleted", "end", "id", "kind", "narrative", "notes", "outcome", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "start") VALUES (NEW."animal_id", NEW."created", NEW."deleted", NEW."end", NEW."id", NEW."kind", NEW."narrative", NEW."notes", NEW."outcome", NEW."person_id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."start"); RETURN NULL;', hash='98ada8ad24d523e8e697157f8592c9e024e6b06b', operation='INSERT', pgid='pgtrigger_insert_insert_458c3', table='lab_procedure', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_procedurehistory" ("animal_id", "created", "deleted", "end", "id", "kind", "narrative", "notes", "outcome", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "start") VALUES (NEW."animal_id", NEW."created", NEW."deleted", NEW."end", NEW."id", NEW."kind", NEW."narrative", NEW."notes", NEW."outcome", NEW."person_id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."start"); RETURN NULL;', hash='fdde6b67e09d42156b4333b60f53e5f1ee3938aa', operation='UPDATE', pgid='pgtrigger_update_update_fe247', table='lab_procedure', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_procedurehistory" ("animal_id", "created", "deleted", "end", "id", "kind", "narrative", "notes", "outcome", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "start") VALUES (OLD."animal_id", OLD."created", OLD."deleted", OLD."end", OLD."id", OLD."kind", OLD."narrative", OLD."notes", OLD."outcome", OLD."person_id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."start"); RETURN NULL;', hash='0679444e7b208e408a2acb39f82838ae3747bdf6', operation='DELETE', pgid='pgtrigger_delete_delete_795e4', table='lab_procedure', when='AFTER'))],
             },
         ),
         migrations.CreateModel(
@@ -216,9 +282,15 @@ class Migration(migrations.Migration):
                 ('dorsoventral', models.FloatField(blank=True, help_text='mm, deeper is negative.', null=True)),
                 ('implanted', models.DateField()),
                 ('removed', models.DateField(blank=True, null=True)),
+                ('animal', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='lab.animal')),
+                ('person', models.ForeignKey(blank=True, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('procedure', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='implants', to='lab.procedure')),
             ],
             options={
                 'ordering': ['-implanted', 'id'],
+                'indexes': [models.Index(fields=['animal', '-implanted'], name='lab_implant_animal__a76fac_idx')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('hemisphere__in', ['', 'left', 'right', 'midline'])), name='implant_hemisphere_known'), models.CheckConstraint(condition=models.Q(('device', ''), _negated=True), name='implant_device_not_empty', violation_error_message='An implant needs a device.'), models.CheckConstraint(condition=models.Q(('removed__isnull', True), ('removed__gte', models.F('implanted')), _connector='OR'), name='implant_removed_not_before_implanted', violation_error_message='The implant was removed before it was implanted.')],
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_implanthistory" ("animal_id", "anteroposterior", "created", "deleted", "device", "dorsoventral", "hemisphere", "id", "implanted", "mediolateral", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "procedure_id", "region", "removed") VALUES (NEW."animal_id", NEW."anteroposterior", NEW."created", NEW."deleted", NEW."device", NEW."dorsoventral", NEW."hemisphere", NEW."id", NEW."implanted", NEW."mediolateral", NEW."notes", NEW."person_id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."procedure_id", NEW."region", NEW."removed"); RETURN NULL;', hash='baa182ffcfa894a431ae87ff631620a3f4e1ab3b', operation='INSERT', pgid='pgtrigger_insert_insert_677f3', table='lab_implant', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_implanthistory" ("animal_id", "anteroposterior", "created", "deleted", "device", "dorsoventral", "hemisphere", "id", "implanted", "mediolateral", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "procedure_id", "region", "removed") VALUES (NEW."animal_id", NEW."anteroposterior", NEW."created", NEW."deleted", NEW."device", NEW."dorsoventral", NEW."hemisphere", NEW."id", NEW."implanted", NEW."mediolateral", NEW."notes", NEW."person_id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."procedure_id", NEW."region", NEW."removed"); RETURN NULL;', hash='ce914b1c754ec4f76c05d6ed6b44f4db956b26d2', operation='UPDATE', pgid='pgtrigger_update_update_f7097', table='lab_implant', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_implanthistory" ("animal_id", "anteroposterior", "created", "deleted", "device", "dorsoventral", "hemisphere", "id", "implanted", "mediolateral", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "procedure_id", "region", "removed") VALUES (OLD."animal_id", OLD."anteroposterior", OLD."created", OLD."deleted", OLD."device", OLD."dorsoventral", OLD."hemisphere", OLD."id", OLD."implanted", OLD."mediolateral", OLD."notes", OLD."person_id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."procedure_id", OLD."region", OLD."removed"); RETURN NULL;', hash='8a97a5117628e53444485da7b0dc01f98c90c0e2', operation='DELETE', pgid='pgtrigger_delete_delete_98d06', table='lab_implant', when='AFTER'))],
             },
         ),
         migrations.CreateModel(
@@ -239,6 +311,11 @@ class Migration(migrations.Migration):
                 ('dorsoventral', models.FloatField(blank=True, help_text='mm, deeper is negative.', null=True)),
                 ('implanted', models.DateField()),
                 ('removed', models.DateField(blank=True, null=True)),
+                ('animal', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.animal')),
+                ('person', models.ForeignKey(blank=True, db_constraint=False, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to=settings.AUTH_USER_MODEL)),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.implant')),
+                ('procedure', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.procedure')),
             ],
             options={
                 'abstract': False,
@@ -253,9 +330,12 @@ class Migration(migrations.Migration):
                 ('weaned', models.DateField(blank=True, null=True)),
                 ('notes', models.TextField(blank=True)),
                 ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('pair', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='litters', to='lab.breedingpair')),
             ],
             options={
                 'ordering': ['-born', 'id'],
+                'constraints': [models.UniqueConstraint(fields=('pair', 'born'), name='litter_once_a_day', violation_error_message='This pair has a litter of that day already.'), models.CheckConstraint(condition=models.Q(('weaned__isnull', True), ('weaned__gte', models.F('born')), _connector='OR'), name='litter_weaned_not_before_born', violation_error_message='The litter is weaned before it is born.'), models.CheckConstraint(condition=models.Q(('size__isnull', True), ('size__lte', 50), _connector='OR'), name='litter_size_possible', violation_error_message='A litter has at most 50 pups.')],
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_litterhistory" ("born", "created", "id", "notes", "pair_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "size", "weaned") VALUES (NEW."born", NEW."created", NEW."id", NEW."notes", NEW."pair_id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."size", NEW."weaned"); RETURN NULL;', hash='7d7b2729541c7f191936ac3f4d4ea3a69d6fd57f', operation='INSERT', pgid='pgtrigger_insert_insert_f3709', table='lab_litter', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_litterhistory" ("born", "created", "id", "notes", "pair_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "size", "weaned") VALUES (NEW."born", NEW."created", NEW."id", NEW."notes", NEW."pair_id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."size", NEW."weaned"); RETURN NULL;', hash='fa2cc1a59514ac4c1d9f8f960ad6f22c975e1ce7', operation='UPDATE', pgid='pgtrigger_update_update_891c2', table='lab_litter', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_litterhistory" ("born", "created", "id", "notes", "pair_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "size", "weaned") VALUES (OLD."born", OLD."created", OLD."id", OLD."notes", OLD."pair_id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."size", OLD."weaned"); RETURN NULL;', hash='66cd73ebcee814d26c47bbe68b0f7778c24c5fee', operation='DELETE', pgid='pgtrigger_delete_delete_25297', table='lab_litter', when='AFTER'))],
             },
         ),
         migrations.CreateModel(
@@ -270,6 +350,9 @@ class Migration(migrations.Migration):
                 ('weaned', models.DateField(blank=True, null=True)),
                 ('notes', models.TextField(blank=True)),
                 ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('pair', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.breedingpair')),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.litter')),
             ],
             options={
                 'abstract': False,
@@ -284,9 +367,18 @@ class Migration(migrations.Migration):
                 ('photo', models.ImageField(blank=True, max_length=200, upload_to='notes/%Y/%m/')),
                 ('deleted', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('animal', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='written', to='lab.animal')),
+                ('cage', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='written', to='lab.cage')),
+                ('person', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('recording', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='written', to='lab.recording')),
+                ('rig', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='written', to='lab.rig')),
+                ('session', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='written', to='lab.session')),
             ],
             options={
                 'ordering': ['-time', 'id'],
+                'indexes': [models.Index(fields=['animal', '-time'], name='lab_note_animal__f91882_idx'), models.Index(fields=['session', '-time'], name='lab_note_session_63d9d8_idx'), models.Index(fields=['-time', 'id'], name='lab_note_time_67ed72_idx')],
+                'constraints': [models.CheckConstraint(condition=django.db.models.lookups.Exact(models.Func(models.F('animal_id'), models.F('session_id'), models.F('recording_id'), models.F('cage_id'), models.F('rig_id'), function='num_nonnulls', output_field=models.IntegerField()), 1), name='note_on_one_thing', violation_error_message='A note is on one thing: an animal, a session, a recording, a cage or a rig.'), models.CheckConstraint(condition=models.Q(models.Q(('text', ''), _negated=True), models.Q(('photo', ''), _negated=True), _connector='OR'), name='note_not_empty', violation_error_message='A note needs a text or a photo.')],
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_notehistory" ("animal_id", "cage_id", "created", "deleted", "id", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "photo", "recording_id", "rig_id", "session_id", "text", "time") VALUES (NEW."animal_id", NEW."cage_id", NEW."created", NEW."deleted", NEW."id", NEW."person_id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."photo", NEW."recording_id", NEW."rig_id", NEW."session_id", NEW."text", NEW."time"); RETURN NULL;', hash='e520b240aacde125910ffe89a5cccdf76aefd304', operation='INSERT', pgid='pgtrigger_insert_insert_f2548', table='lab_note', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_notehistory" ("animal_id", "cage_id", "created", "deleted", "id", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "photo", "recording_id", "rig_id", "session_id", "text", "time") VALUES (NEW."animal_id", NEW."cage_id", NEW."created", NEW."deleted", NEW."id", NEW."person_id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."photo", NEW."recording_id", NEW."rig_id", NEW."session_id", NEW."text", NEW."time"); RETURN NULL;', hash='b22c4fd784848b87b7a7030376ee26c24c0f918a', operation='UPDATE', pgid='pgtrigger_update_update_ca5f0', table='lab_note', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_notehistory" ("animal_id", "cage_id", "created", "deleted", "id", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "photo", "recording_id", "rig_id", "session_id", "text", "time") VALUES (OLD."animal_id", OLD."cage_id", OLD."created", OLD."deleted", OLD."id", OLD."person_id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."photo", OLD."recording_id", OLD."rig_id", OLD."session_id", OLD."text", OLD."time"); RETURN NULL;', hash='b2b82b439f59f24362486f0b31641de9fe16eff2', operation='DELETE', pgid='pgtrigger_delete_delete_65502', table='lab_note', when='AFTER'))],
             },
         ),
         migrations.CreateModel(
@@ -301,16 +393,42 @@ class Migration(migrations.Migration):
                 ('photo', models.ImageField(blank=True, max_length=200, upload_to='notes/%Y/%m/')),
                 ('deleted', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('animal', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.animal')),
+                ('cage', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.cage')),
+                ('person', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to=settings.AUTH_USER_MODEL)),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.note')),
+                ('recording', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.recording')),
+                ('rig', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.rig')),
+                ('session', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.session')),
             ],
             options={
                 'abstract': False,
             },
         ),
         migrations.CreateModel(
+            name='Tag',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('name', models.CharField(max_length=100, unique=True)),
+            ],
+            options={
+                'ordering': ['name'],
+                'abstract': False,
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_taghistory" ("id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."id", NEW."name", _pgh_attach_context(), NOW(), \'insert\', NEW."id"); RETURN NULL;', hash='5b566764e1248852d066347c67acb147718f346d', operation='INSERT', pgid='pgtrigger_insert_insert_712d4', table='lab_tag', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_taghistory" ("id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."id", NEW."name", _pgh_attach_context(), NOW(), \'update\', NEW."id"); RETURN NULL;', hash='8fc079df007e1391580085285abd2dcc4ffcc8e6', operation='UPDATE', pgid='pgtrigger_update_update_3834c', table='lab_tag', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_taghistory" ("id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (OLD."id", OLD."name", _pgh_attach_context(), NOW(), \'delete\', OLD."id"); RETURN NULL;', hash='46ebc3c6edc8bb594fdf53d41f83f8e195ade06c', operation='DELETE', pgid='pgtrigger_delete_delete_e4677', table='lab_tag', when='AFTER'))],
+            },
+        ),
+        migrations.CreateModel(
             name='NoteTag',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('note', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='note_tags', to='lab.note')),
+                ('tag', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='note_tags', to='lab.tag')),
             ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('note', 'tag'), name='note_tag_once')],
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_notetaghistory" ("id", "note_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "tag_id") VALUES (NEW."id", NEW."note_id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."tag_id"); RETURN NULL;', hash='96c1ca291a983909fe134dbb89cf8bf78acbf0bc', operation='INSERT', pgid='pgtrigger_insert_insert_0b69d', table='lab_notetag', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_notetaghistory" ("id", "note_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "tag_id") VALUES (NEW."id", NEW."note_id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."tag_id"); RETURN NULL;', hash='df83030cc685a0f724f8befd2bb7c66e58cdab13', operation='UPDATE', pgid='pgtrigger_update_update_b588a', table='lab_notetag', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_notetaghistory" ("id", "note_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "tag_id") VALUES (OLD."id", OLD."note_id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."tag_id"); RETURN NULL;', hash='89c04f1c85806707a6367b7125d0d260f210f4b4', operation='DELETE', pgid='pgtrigger_delete_delete_10dd3', table='lab_notetag', when='AFTER'))],
+            },
         ),
         migrations.CreateModel(
             name='NoteTagHistory',
@@ -319,26 +437,13 @@ class Migration(migrations.Migration):
                 ('pgh_created_at', models.DateTimeField(auto_now_add=True)),
                 ('pgh_label', models.TextField(help_text='The event label.')),
                 ('id', models.BigIntegerField()),
+                ('note', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.note')),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.notetag')),
+                ('tag', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.tag')),
             ],
             options={
                 'abstract': False,
-            },
-        ),
-        migrations.CreateModel(
-            name='Procedure',
-            fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('notes', models.TextField(blank=True)),
-                ('deleted', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('kind', models.CharField(choices=[('surgery', 'surgery'), ('implant', 'implantation'), ('injection', 'injection'), ('imaging', 'imaging'), ('perfusion', 'perfusion'), ('other', 'other')], max_length=20)),
-                ('start', models.DateTimeField()),
-                ('end', models.DateTimeField(blank=True, null=True)),
-                ('narrative', models.TextField(blank=True)),
-                ('outcome', models.CharField(blank=True, max_length=200)),
-            ],
-            options={
-                'ordering': ['-start', 'id'],
             },
         ),
         migrations.CreateModel(
@@ -356,6 +461,10 @@ class Migration(migrations.Migration):
                 ('end', models.DateTimeField(blank=True, null=True)),
                 ('narrative', models.TextField(blank=True)),
                 ('outcome', models.CharField(blank=True, max_length=200)),
+                ('animal', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.animal')),
+                ('person', models.ForeignKey(blank=True, db_constraint=False, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to=settings.AUTH_USER_MODEL)),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.procedure')),
             ],
             options={
                 'abstract': False,
@@ -374,9 +483,14 @@ class Migration(migrations.Migration):
                 ('reference_weight', models.FloatField(help_text='Grams, before the restriction.')),
                 ('expected_percentage', models.FloatField(default=85, help_text='Of the reference weight: below it is a warning.')),
                 ('alarm_percentage', models.FloatField(default=80, help_text='Of the reference weight: below it is an alarm.')),
+                ('animal', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='lab.animal')),
+                ('person', models.ForeignKey(blank=True, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'ordering': ['-start', 'id'],
+                'indexes': [models.Index(fields=['animal', '-start'], name='lab_restric_animal__a72798_idx')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('kind__in', ['food', 'water'])), name='restriction_kind_known'), models.CheckConstraint(condition=models.Q(('end__isnull', True), ('end__gte', models.F('start')), _connector='OR'), name='restriction_end_not_before_start', violation_error_message='The restriction ends before it starts.'), models.CheckConstraint(condition=models.Q(('reference_weight__gt', 0), ('reference_weight__lte', 1000000)), name='restriction_reference_positive', violation_error_message='The reference weight is more than 0 g and at most 1,000,000 g.'), models.CheckConstraint(condition=models.Q(('alarm_percentage__gt', 0), ('alarm_percentage__lte', models.F('expected_percentage')), ('expected_percentage__lte', 100)), name='restriction_percentages_in_order', violation_error_message='The alarm is above 0 % and at most what is expected, which is at most 100 %.'), django.contrib.postgres.constraints.ExclusionConstraint(condition=models.Q(('deleted__isnull', True)), expressions=[(sessions.models.base.UuidRange('animal_id'), '&&'), (sessions.models.base.TstzRange('start', 'end'), '&&'), (sessions.models.care.KindRange('kind'), '&&')], name='restriction_one_of_a_kind_at_a_time', violation_error_message='This animal is already under such a restriction at that time.')],
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_restrictionhistory" ("alarm_percentage", "animal_id", "created", "deleted", "end", "expected_percentage", "id", "kind", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "reference_weight", "start") VALUES (NEW."alarm_percentage", NEW."animal_id", NEW."created", NEW."deleted", NEW."end", NEW."expected_percentage", NEW."id", NEW."kind", NEW."notes", NEW."person_id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."reference_weight", NEW."start"); RETURN NULL;', hash='0809e227d8fabdf307dcab362763db2447cae2a6', operation='INSERT', pgid='pgtrigger_insert_insert_2795e', table='lab_restriction', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_restrictionhistory" ("alarm_percentage", "animal_id", "created", "deleted", "end", "expected_percentage", "id", "kind", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "reference_weight", "start") VALUES (NEW."alarm_percentage", NEW."animal_id", NEW."created", NEW."deleted", NEW."end", NEW."expected_percentage", NEW."id", NEW."kind", NEW."notes", NEW."person_id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."reference_weight", NEW."start"); RETURN NULL;', hash='c6c2e415481184b8801941487672116e53069ba8', operation='UPDATE', pgid='pgtrigger_update_update_14e50', table='lab_restriction', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_restrictionhistory" ("alarm_percentage", "animal_id", "created", "deleted", "end", "expected_percentage", "id", "kind", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "reference_weight", "start") VALUES (OLD."alarm_percentage", OLD."animal_id", OLD."created", OLD."deleted", OLD."end", OLD."expected_percentage", OLD."id", OLD."kind", OLD."notes", OLD."person_id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."reference_weight", OLD."start"); RETURN NULL;', hash='9f228a90310095ebee84fd5f6e0506259be2c759', operation='DELETE', pgid='pgtrigger_delete_delete_9f295', table='lab_restriction', when='AFTER'))],
             },
         ),
         migrations.CreateModel(
@@ -395,19 +509,12 @@ class Migration(migrations.Migration):
                 ('reference_weight', models.FloatField(help_text='Grams, before the restriction.')),
                 ('expected_percentage', models.FloatField(default=85, help_text='Of the reference weight: below it is a warning.')),
                 ('alarm_percentage', models.FloatField(default=80, help_text='Of the reference weight: below it is an alarm.')),
+                ('animal', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.animal')),
+                ('person', models.ForeignKey(blank=True, db_constraint=False, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to=settings.AUTH_USER_MODEL)),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.restriction')),
             ],
             options={
-                'abstract': False,
-            },
-        ),
-        migrations.CreateModel(
-            name='Tag',
-            fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=100, unique=True)),
-            ],
-            options={
-                'ordering': ['name'],
                 'abstract': False,
             },
         ),
@@ -419,6 +526,8 @@ class Migration(migrations.Migration):
                 ('pgh_label', models.TextField(help_text='The event label.')),
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, serialize=False)),
                 ('name', models.CharField(max_length=100)),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.tag')),
             ],
             options={
                 'abstract': False,
@@ -433,9 +542,14 @@ class Migration(migrations.Migration):
                 ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('time', models.DateTimeField()),
                 ('weight', models.FloatField(help_text='Grams.')),
+                ('animal', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='lab.animal')),
+                ('person', models.ForeignKey(blank=True, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'ordering': ['-time', 'id'],
+                'indexes': [models.Index(fields=['animal', '-time'], name='lab_weighin_animal__99bf8a_idx'), models.Index(fields=['-time', 'id'], name='lab_weighin_time_99cd1b_idx')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('weight__gt', 0), ('weight__lte', 1000000)), name='weighing_weight_positive', violation_error_message='The weight is more than 0 g and at most 1,000,000 g.'), models.UniqueConstraint(condition=models.Q(('deleted__isnull', True)), fields=('animal', 'time'), name='weighing_once_at_a_time', violation_error_message='This animal was already weighed at exactly that time.')],
+                'triggers': [pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_weighinghistory" ("animal_id", "created", "deleted", "id", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "time", "weight") VALUES (NEW."animal_id", NEW."created", NEW."deleted", NEW."id", NEW."notes", NEW."person_id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."time", NEW."weight"); RETURN NULL;', hash='965c11d41eb4b4c8c1b84da96bf76ee296ac1843', operation='INSERT', pgid='pgtrigger_insert_insert_4a3a2', table='lab_weighing', when='AFTER')), pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_weighinghistory" ("animal_id", "created", "deleted", "id", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "time", "weight") VALUES (NEW."animal_id", NEW."created", NEW."deleted", NEW."id", NEW."notes", NEW."person_id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."time", NEW."weight"); RETURN NULL;', hash='0cf38032b35056f12486e4198f68153a0c07e5b3', operation='UPDATE', pgid='pgtrigger_update_update_9e9a2', table='lab_weighing', when='AFTER')), pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_weighinghistory" ("animal_id", "created", "deleted", "id", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "time", "weight") VALUES (OLD."animal_id", OLD."created", OLD."deleted", OLD."id", OLD."notes", OLD."person_id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."time", OLD."weight"); RETURN NULL;', hash='905e4d942f64f61267d1ea634a47c24fccddef16', operation='DELETE', pgid='pgtrigger_delete_delete_8d820', table='lab_weighing', when='AFTER'))],
             },
         ),
         migrations.CreateModel(
@@ -450,6 +564,10 @@ class Migration(migrations.Migration):
                 ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('time', models.DateTimeField()),
                 ('weight', models.FloatField(help_text='Grams.')),
+                ('animal', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.animal')),
+                ('person', models.ForeignKey(blank=True, db_constraint=False, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to=settings.AUTH_USER_MODEL)),
+                ('pgh_context', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context')),
+                ('pgh_obj', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.weighing')),
             ],
             options={
                 'abstract': False,
@@ -484,225 +602,6 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_animalhistory" ("birth_date", "cage", "created", "death_date", "genotype", "id", "identifier", "litter_id", "notes", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "responsible_id", "sex", "species_id", "status", "strain_id") VALUES (OLD."birth_date", OLD."cage", OLD."created", OLD."death_date", OLD."genotype", OLD."id", OLD."identifier", OLD."litter_id", OLD."notes", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."project_id", OLD."responsible_id", OLD."sex", OLD."species_id", OLD."status", OLD."strain_id"); RETURN NULL;', hash='b48cc2f26ec6c42b0888fd9440ed0f9cc5cf9de1', operation='DELETE', pgid='pgtrigger_delete_delete_59648', table='lab_animal', when='AFTER')),
         ),
         migrations.AddField(
-            model_name='administration',
-            name='animal',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='administration',
-            name='person',
-            field=models.ForeignKey(blank=True, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddField(
-            model_name='administrationhistory',
-            name='animal',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='administrationhistory',
-            name='person',
-            field=models.ForeignKey(blank=True, db_constraint=False, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddField(
-            model_name='administrationhistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='administrationhistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.administration'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='allele',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_allelehistory" ("description", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."description", NEW."id", NEW."name", _pgh_attach_context(), NOW(), \'insert\', NEW."id"); RETURN NULL;', hash='9ee1fa4c3bd2d9a642271f790e8daa6f1af50ba7', operation='INSERT', pgid='pgtrigger_insert_insert_6b1f7', table='lab_allele', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='allele',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_allelehistory" ("description", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."description", NEW."id", NEW."name", _pgh_attach_context(), NOW(), \'update\', NEW."id"); RETURN NULL;', hash='45743f64b24c662c3cbd10267c85268f4d150a60', operation='UPDATE', pgid='pgtrigger_update_update_7becb', table='lab_allele', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='allele',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_allelehistory" ("description", "id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (OLD."description", OLD."id", OLD."name", _pgh_attach_context(), NOW(), \'delete\', OLD."id"); RETURN NULL;', hash='b07c0ca62438e4766017a12a50d91b489ae8d93a', operation='DELETE', pgid='pgtrigger_delete_delete_fc1ae', table='lab_allele', when='AFTER')),
-        ),
-        migrations.AddField(
-            model_name='allelehistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='allelehistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.allele'),
-        ),
-        migrations.AddField(
-            model_name='breedingpair',
-            name='female',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='pairs_as_female', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='breedingpair',
-            name='male',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='pairs_as_male', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='breedingpair',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='breeding_pairs', to='lab.project'),
-        ),
-        migrations.AddField(
-            model_name='breedingpairhistory',
-            name='female',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='breedingpairhistory',
-            name='male',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='breedingpairhistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='breedingpairhistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.breedingpair'),
-        ),
-        migrations.AddField(
-            model_name='breedingpairhistory',
-            name='project',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.project'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='cage',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_cagehistory" ("created", "id", "location", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."created", NEW."id", NEW."location", NEW."name", _pgh_attach_context(), NOW(), \'insert\', NEW."id"); RETURN NULL;', hash='40d6d00f43e29410b9fe2a51ff6dcac1291a816c', operation='INSERT', pgid='pgtrigger_insert_insert_9665d', table='lab_cage', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='cage',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_cagehistory" ("created", "id", "location", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."created", NEW."id", NEW."location", NEW."name", _pgh_attach_context(), NOW(), \'update\', NEW."id"); RETURN NULL;', hash='aeffc3c790b01c6208c77708b69ec04bab077780', operation='UPDATE', pgid='pgtrigger_update_update_a1680', table='lab_cage', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='cage',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_cagehistory" ("created", "id", "location", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (OLD."created", OLD."id", OLD."location", OLD."name", _pgh_attach_context(), NOW(), \'delete\', OLD."id"); RETURN NULL;', hash='36bf3451b5af95f761c4fffa298ebcf8b5b7a269', operation='DELETE', pgid='pgtrigger_delete_delete_a8db2', table='lab_cage', when='AFTER')),
-        ),
-        migrations.AddField(
-            model_name='cagehistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='cagehistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.cage'),
-        ),
-        migrations.AddField(
-            model_name='genotype',
-            name='allele',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='genotypes', to='lab.allele'),
-        ),
-        migrations.AddField(
-            model_name='genotype',
-            name='animal',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='genotype',
-            name='person',
-            field=models.ForeignKey(blank=True, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddField(
-            model_name='genotypehistory',
-            name='allele',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.allele'),
-        ),
-        migrations.AddField(
-            model_name='genotypehistory',
-            name='animal',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='genotypehistory',
-            name='person',
-            field=models.ForeignKey(blank=True, db_constraint=False, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddField(
-            model_name='genotypehistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='genotypehistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.genotype'),
-        ),
-        migrations.AddField(
-            model_name='housing',
-            name='animal',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='housings', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='housing',
-            name='cage',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='housings', to='lab.cage'),
-        ),
-        migrations.AddField(
-            model_name='housinghistory',
-            name='animal',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='housinghistory',
-            name='cage',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.cage'),
-        ),
-        migrations.AddField(
-            model_name='housinghistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='housinghistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.housing'),
-        ),
-        migrations.AddField(
-            model_name='implant',
-            name='animal',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='implant',
-            name='person',
-            field=models.ForeignKey(blank=True, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddField(
-            model_name='implanthistory',
-            name='animal',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='implanthistory',
-            name='person',
-            field=models.ForeignKey(blank=True, db_constraint=False, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddField(
-            model_name='implanthistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='implanthistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.implant'),
-        ),
-        migrations.AddField(
-            model_name='litter',
-            name='pair',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='litters', to='lab.breedingpair'),
-        ),
-        migrations.AddField(
             model_name='animal',
             name='litter',
             field=models.ForeignKey(blank=True, help_text='Born in it.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='animals', to='lab.litter'),
@@ -717,544 +616,12 @@ class Migration(migrations.Migration):
             index=models.Index(fields=['cage', 'identifier'], name='lab_animal_cage_a5a3f3_idx'),
         ),
         migrations.AddField(
-            model_name='litterhistory',
-            name='pair',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.breedingpair'),
-        ),
-        migrations.AddField(
-            model_name='litterhistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='litterhistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.litter'),
-        ),
-        migrations.AddField(
-            model_name='note',
-            name='animal',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='written', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='note',
-            name='cage',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='written', to='lab.cage'),
-        ),
-        migrations.AddField(
-            model_name='note',
-            name='person',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddField(
-            model_name='note',
-            name='recording',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='written', to='lab.recording'),
-        ),
-        migrations.AddField(
-            model_name='note',
-            name='rig',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='written', to='lab.rig'),
-        ),
-        migrations.AddField(
-            model_name='note',
-            name='session',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='written', to='lab.session'),
-        ),
-        migrations.AddField(
-            model_name='notehistory',
-            name='animal',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='notehistory',
-            name='cage',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.cage'),
-        ),
-        migrations.AddField(
-            model_name='notehistory',
-            name='person',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddField(
-            model_name='notehistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='notehistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.note'),
-        ),
-        migrations.AddField(
-            model_name='notehistory',
-            name='recording',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.recording'),
-        ),
-        migrations.AddField(
-            model_name='notehistory',
-            name='rig',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.rig'),
-        ),
-        migrations.AddField(
-            model_name='notehistory',
-            name='session',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.session'),
-        ),
-        migrations.AddField(
-            model_name='notetag',
-            name='note',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='note_tags', to='lab.note'),
-        ),
-        migrations.AddField(
-            model_name='notetaghistory',
-            name='note',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.note'),
-        ),
-        migrations.AddField(
-            model_name='notetaghistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='notetaghistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.notetag'),
-        ),
-        migrations.AddField(
-            model_name='procedure',
-            name='animal',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='procedure',
-            name='person',
-            field=models.ForeignKey(blank=True, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddField(
-            model_name='implanthistory',
-            name='procedure',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.procedure'),
-        ),
-        migrations.AddField(
-            model_name='implant',
-            name='procedure',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='implants', to='lab.procedure'),
-        ),
-        migrations.AddField(
-            model_name='procedurehistory',
-            name='animal',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='procedurehistory',
-            name='person',
-            field=models.ForeignKey(blank=True, db_constraint=False, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddField(
-            model_name='procedurehistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='procedurehistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.procedure'),
-        ),
-        migrations.AddField(
-            model_name='restriction',
-            name='animal',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='restriction',
-            name='person',
-            field=models.ForeignKey(blank=True, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddField(
-            model_name='restrictionhistory',
-            name='animal',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='restrictionhistory',
-            name='person',
-            field=models.ForeignKey(blank=True, db_constraint=False, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddField(
-            model_name='restrictionhistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='restrictionhistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.restriction'),
-        ),
-        migrations.AddField(
-            model_name='notetaghistory',
-            name='tag',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.tag'),
-        ),
-        migrations.AddField(
-            model_name='notetag',
-            name='tag',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='note_tags', to='lab.tag'),
-        ),
-        migrations.AddField(
             model_name='note',
             name='tags',
             field=models.ManyToManyField(blank=True, related_name='notes', through='lab.NoteTag', to='lab.tag'),
         ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='tag',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_taghistory" ("id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."id", NEW."name", _pgh_attach_context(), NOW(), \'insert\', NEW."id"); RETURN NULL;', hash='5b566764e1248852d066347c67acb147718f346d', operation='INSERT', pgid='pgtrigger_insert_insert_712d4', table='lab_tag', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='tag',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_taghistory" ("id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (NEW."id", NEW."name", _pgh_attach_context(), NOW(), \'update\', NEW."id"); RETURN NULL;', hash='8fc079df007e1391580085285abd2dcc4ffcc8e6', operation='UPDATE', pgid='pgtrigger_update_update_3834c', table='lab_tag', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='tag',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_taghistory" ("id", "name", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id") VALUES (OLD."id", OLD."name", _pgh_attach_context(), NOW(), \'delete\', OLD."id"); RETURN NULL;', hash='46ebc3c6edc8bb594fdf53d41f83f8e195ade06c', operation='DELETE', pgid='pgtrigger_delete_delete_e4677', table='lab_tag', when='AFTER')),
-        ),
-        migrations.AddField(
-            model_name='taghistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='taghistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.tag'),
-        ),
-        migrations.AddField(
-            model_name='weighing',
-            name='animal',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='weighing',
-            name='person',
-            field=models.ForeignKey(blank=True, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddField(
-            model_name='weighinghistory',
-            name='animal',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='lab.animal'),
-        ),
-        migrations.AddField(
-            model_name='weighinghistory',
-            name='person',
-            field=models.ForeignKey(blank=True, db_constraint=False, help_text='Who did it.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddField(
-            model_name='weighinghistory',
-            name='pgh_context',
-            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='pghistory.context'),
-        ),
-        migrations.AddField(
-            model_name='weighinghistory',
-            name='pgh_obj',
-            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='history', related_query_name='history', to='lab.weighing'),
-        ),
-        migrations.AddIndex(
-            model_name='administration',
-            index=models.Index(fields=['animal', '-time'], name='lab_adminis_animal__43ab05_idx'),
-        ),
-        migrations.AddIndex(
-            model_name='administration',
-            index=models.Index(fields=['-time', 'id'], name='lab_adminis_time_293443_idx'),
-        ),
-        migrations.AddConstraint(
-            model_name='administration',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['water', 'food', 'drug'])), name='administration_kind_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='administration',
-            constraint=models.CheckConstraint(condition=models.Q(('amount__gt', 0)), name='administration_amount_positive', violation_error_message='The amount is more than 0.'),
-        ),
-        migrations.AddConstraint(
-            model_name='administration',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'drug'), _negated=True), models.Q(('substance', ''), _negated=True), _connector='OR'), name='administration_drug_named', violation_error_message='A drug needs its name.'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='administration',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_administrationhistory" ("amount", "animal_id", "created", "deleted", "id", "kind", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "substance", "time", "unit") VALUES (NEW."amount", NEW."animal_id", NEW."created", NEW."deleted", NEW."id", NEW."kind", NEW."notes", NEW."person_id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."substance", NEW."time", NEW."unit"); RETURN NULL;', hash='1b74623c4c9c0213b5469e816f458ab3e509a0fa', operation='INSERT', pgid='pgtrigger_insert_insert_88cb7', table='lab_administration', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='administration',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_administrationhistory" ("amount", "animal_id", "created", "deleted", "id", "kind", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "substance", "time", "unit") VALUES (NEW."amount", NEW."animal_id", NEW."created", NEW."deleted", NEW."id", NEW."kind", NEW."notes", NEW."person_id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."substance", NEW."time", NEW."unit"); RETURN NULL;', hash='90e17a9278d8e4901226c5ef15679ff7103876ff', operation='UPDATE', pgid='pgtrigger_update_update_1bd2a', table='lab_administration', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='administration',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_administrationhistory" ("amount", "animal_id", "created", "deleted", "id", "kind", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "substance", "time", "unit") VALUES (OLD."amount", OLD."animal_id", OLD."created", OLD."deleted", OLD."id", OLD."kind", OLD."notes", OLD."person_id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."substance", OLD."time", OLD."unit"); RETURN NULL;', hash='34fc7f5efd1387acba68276b4bf251782ee79425', operation='DELETE', pgid='pgtrigger_delete_delete_1132c', table='lab_administration', when='AFTER')),
-        ),
-        migrations.AddConstraint(
-            model_name='breedingpair',
-            constraint=models.CheckConstraint(condition=models.Q(('female', models.F('male')), _negated=True), name='breeding_pair_of_two', violation_error_message='A breeding pair is of two animals.'),
-        ),
-        migrations.AddConstraint(
-            model_name='breedingpair',
-            constraint=models.CheckConstraint(condition=models.Q(('end__isnull', True), ('end__gte', models.F('start')), _connector='OR'), name='breeding_pair_end_not_before_start', violation_error_message='The pair is parted before it is together.'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='breedingpair',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_breedingpairhistory" ("created", "end", "female_id", "id", "male_id", "name", "notes", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "start") VALUES (NEW."created", NEW."end", NEW."female_id", NEW."id", NEW."male_id", NEW."name", NEW."notes", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."project_id", NEW."start"); RETURN NULL;', hash='66e7b470acaa70ead5db65c18d7e01003ba76d6a', operation='INSERT', pgid='pgtrigger_insert_insert_22d3c', table='lab_breedingpair', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='breedingpair',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_breedingpairhistory" ("created", "end", "female_id", "id", "male_id", "name", "notes", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "start") VALUES (NEW."created", NEW."end", NEW."female_id", NEW."id", NEW."male_id", NEW."name", NEW."notes", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."project_id", NEW."start"); RETURN NULL;', hash='4e4f66b08a912051232feee6a91c9c52890b6716', operation='UPDATE', pgid='pgtrigger_update_update_af035', table='lab_breedingpair', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='breedingpair',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_breedingpairhistory" ("created", "end", "female_id", "id", "male_id", "name", "notes", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "project_id", "start") VALUES (OLD."created", OLD."end", OLD."female_id", OLD."id", OLD."male_id", OLD."name", OLD."notes", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."project_id", OLD."start"); RETURN NULL;', hash='d25e6f4e4566f43622c8acfa775988b7f08f346a', operation='DELETE', pgid='pgtrigger_delete_delete_ba6ee', table='lab_breedingpair', when='AFTER')),
-        ),
-        migrations.AddConstraint(
-            model_name='genotype',
-            constraint=models.CheckConstraint(condition=models.Q(('zygosity__in', ['absent', 'heterozygous', 'homozygous', 'present'])), name='genotype_zygosity_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='genotype',
-            constraint=models.UniqueConstraint(condition=models.Q(('deleted__isnull', True)), fields=('animal', 'allele'), name='genotype_once_for_an_allele', violation_error_message='This allele of this animal is written down already; correct that one.'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='genotype',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_genotypehistory" ("allele_id", "animal_id", "created", "deleted", "id", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "tested", "zygosity") VALUES (NEW."allele_id", NEW."animal_id", NEW."created", NEW."deleted", NEW."id", NEW."notes", NEW."person_id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."tested", NEW."zygosity"); RETURN NULL;', hash='9d4f22211b3710d35065ba8fcc4f3342e783f0fe', operation='INSERT', pgid='pgtrigger_insert_insert_a8013', table='lab_genotype', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='genotype',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_genotypehistory" ("allele_id", "animal_id", "created", "deleted", "id", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "tested", "zygosity") VALUES (NEW."allele_id", NEW."animal_id", NEW."created", NEW."deleted", NEW."id", NEW."notes", NEW."person_id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."tested", NEW."zygosity"); RETURN NULL;', hash='db7c5db66c30ec4c056044345d2abfc7a2aa0cb2', operation='UPDATE', pgid='pgtrigger_update_update_a961d', table='lab_genotype', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='genotype',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_genotypehistory" ("allele_id", "animal_id", "created", "deleted", "id", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "tested", "zygosity") VALUES (OLD."allele_id", OLD."animal_id", OLD."created", OLD."deleted", OLD."id", OLD."notes", OLD."person_id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."tested", OLD."zygosity"); RETURN NULL;', hash='d0f8f3db971ac6a1d634734db447282024b5dd71', operation='DELETE', pgid='pgtrigger_delete_delete_553d3', table='lab_genotype', when='AFTER')),
-        ),
-        migrations.AddIndex(
-            model_name='housing',
-            index=models.Index(fields=['cage', '-start'], name='lab_housing_cage_id_e09be8_idx'),
-        ),
-        migrations.AddConstraint(
-            model_name='housing',
-            constraint=models.CheckConstraint(condition=models.Q(('end__isnull', True), ('end__gte', models.F('start')), _connector='OR'), name='housing_end_not_before_start'),
-        ),
-        migrations.AddConstraint(
-            model_name='housing',
-            constraint=django.contrib.postgres.constraints.ExclusionConstraint(expressions=[(sessions.models.base.UuidRange('animal_id'), '&&'), (sessions.models.base.TstzRange('start', 'end'), '&&')], name='animal_in_one_cage_at_a_time', violation_error_message='This animal is in another cage at that time.'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='housing',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_housinghistory" ("animal_id", "cage_id", "end", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "start") VALUES (NEW."animal_id", NEW."cage_id", NEW."end", NEW."id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."start"); RETURN NULL;', hash='b9a0b216632f4c647a83d65920d641e89e3f5338', operation='INSERT', pgid='pgtrigger_insert_insert_d282d', table='lab_housing', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='housing',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_housinghistory" ("animal_id", "cage_id", "end", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "start") VALUES (NEW."animal_id", NEW."cage_id", NEW."end", NEW."id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."start"); RETURN NULL;', hash='9d9c6d831739e7bfd607d0ab7446eb84aa81c430', operation='UPDATE', pgid='pgtrigger_update_update_fb8d9', table='lab_housing', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='housing',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_housinghistory" ("animal_id", "cage_id", "end", "id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "start") VALUES (OLD."animal_id", OLD."cage_id", OLD."end", OLD."id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."start"); RETURN NULL;', hash='b19ab00859d967b47fa66cdedbc3172431f7ffc2', operation='DELETE', pgid='pgtrigger_delete_delete_e8c59', table='lab_housing', when='AFTER')),
-        ),
-        migrations.AddConstraint(
-            model_name='litter',
-            constraint=models.UniqueConstraint(fields=('pair', 'born'), name='litter_once_a_day', violation_error_message='This pair has a litter of that day already.'),
-        ),
-        migrations.AddConstraint(
-            model_name='litter',
-            constraint=models.CheckConstraint(condition=models.Q(('weaned__isnull', True), ('weaned__gte', models.F('born')), _connector='OR'), name='litter_weaned_not_before_born', violation_error_message='The litter is weaned before it is born.'),
-        ),
-        migrations.AddConstraint(
-            model_name='litter',
-            constraint=models.CheckConstraint(condition=models.Q(('size__isnull', True), ('size__lte', 50), _connector='OR'), name='litter_size_possible', violation_error_message='A litter has at most 50 pups.'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='litter',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_litterhistory" ("born", "created", "id", "notes", "pair_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "size", "weaned") VALUES (NEW."born", NEW."created", NEW."id", NEW."notes", NEW."pair_id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."size", NEW."weaned"); RETURN NULL;', hash='7d7b2729541c7f191936ac3f4d4ea3a69d6fd57f', operation='INSERT', pgid='pgtrigger_insert_insert_f3709', table='lab_litter', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='litter',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_litterhistory" ("born", "created", "id", "notes", "pair_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "size", "weaned") VALUES (NEW."born", NEW."created", NEW."id", NEW."notes", NEW."pair_id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."size", NEW."weaned"); RETURN NULL;', hash='fa2cc1a59514ac4c1d9f8f960ad6f22c975e1ce7', operation='UPDATE', pgid='pgtrigger_update_update_891c2', table='lab_litter', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='litter',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_litterhistory" ("born", "created", "id", "notes", "pair_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "size", "weaned") VALUES (OLD."born", OLD."created", OLD."id", OLD."notes", OLD."pair_id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."size", OLD."weaned"); RETURN NULL;', hash='66cd73ebcee814d26c47bbe68b0f7778c24c5fee', operation='DELETE', pgid='pgtrigger_delete_delete_25297', table='lab_litter', when='AFTER')),
-        ),
-        migrations.AddIndex(
-            model_name='procedure',
-            index=models.Index(fields=['animal', '-start'], name='lab_procedu_animal__7c2a77_idx'),
-        ),
-        migrations.AddIndex(
-            model_name='procedure',
-            index=models.Index(fields=['-start', 'id'], name='lab_procedu_start_fd0477_idx'),
-        ),
-        migrations.AddConstraint(
-            model_name='procedure',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['surgery', 'implant', 'injection', 'imaging', 'perfusion', 'other'])), name='procedure_kind_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='procedure',
-            constraint=models.CheckConstraint(condition=models.Q(('end__isnull', True), ('end__gte', models.F('start')), _connector='OR'), name='procedure_end_not_before_start', violation_error_message='The procedure ends before it starts.'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='procedure',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_procedurehistory" ("animal_id", "created", "deleted", "end", "id", "kind", "narrative", "notes", "outcome", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "start") VALUES (NEW."animal_id", NEW."created", NEW."deleted", NEW."end", NEW."id", NEW."kind", NEW."narrative", NEW."notes", NEW."outcome", NEW."person_id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."start"); RETURN NULL;', hash='98ada8ad24d523e8e697157f8592c9e024e6b06b', operation='INSERT', pgid='pgtrigger_insert_insert_458c3', table='lab_procedure', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='procedure',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_procedurehistory" ("animal_id", "created", "deleted", "end", "id", "kind", "narrative", "notes", "outcome", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "start") VALUES (NEW."animal_id", NEW."created", NEW."deleted", NEW."end", NEW."id", NEW."kind", NEW."narrative", NEW."notes", NEW."outcome", NEW."person_id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."start"); RETURN NULL;', hash='fdde6b67e09d42156b4333b60f53e5f1ee3938aa', operation='UPDATE', pgid='pgtrigger_update_update_fe247', table='lab_procedure', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='procedure',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_procedurehistory" ("animal_id", "created", "deleted", "end", "id", "kind", "narrative", "notes", "outcome", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "start") VALUES (OLD."animal_id", OLD."created", OLD."deleted", OLD."end", OLD."id", OLD."kind", OLD."narrative", OLD."notes", OLD."outcome", OLD."person_id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."start"); RETURN NULL;', hash='0679444e7b208e408a2acb39f82838ae3747bdf6', operation='DELETE', pgid='pgtrigger_delete_delete_795e4', table='lab_procedure', when='AFTER')),
-        ),
-        migrations.AddIndex(
-            model_name='implant',
-            index=models.Index(fields=['animal', '-implanted'], name='lab_implant_animal__a76fac_idx'),
-        ),
-        migrations.AddConstraint(
-            model_name='implant',
-            constraint=models.CheckConstraint(condition=models.Q(('hemisphere__in', ['', 'left', 'right', 'midline'])), name='implant_hemisphere_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='implant',
-            constraint=models.CheckConstraint(condition=models.Q(('device', ''), _negated=True), name='implant_device_not_empty', violation_error_message='An implant needs a device.'),
-        ),
-        migrations.AddConstraint(
-            model_name='implant',
-            constraint=models.CheckConstraint(condition=models.Q(('removed__isnull', True), ('removed__gte', models.F('implanted')), _connector='OR'), name='implant_removed_not_before_implanted', violation_error_message='The implant was removed before it was implanted.'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='implant',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_implanthistory" ("animal_id", "anteroposterior", "created", "deleted", "device", "dorsoventral", "hemisphere", "id", "implanted", "mediolateral", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "procedure_id", "region", "removed") VALUES (NEW."animal_id", NEW."anteroposterior", NEW."created", NEW."deleted", NEW."device", NEW."dorsoventral", NEW."hemisphere", NEW."id", NEW."implanted", NEW."mediolateral", NEW."notes", NEW."person_id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."procedure_id", NEW."region", NEW."removed"); RETURN NULL;', hash='baa182ffcfa894a431ae87ff631620a3f4e1ab3b', operation='INSERT', pgid='pgtrigger_insert_insert_677f3', table='lab_implant', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='implant',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_implanthistory" ("animal_id", "anteroposterior", "created", "deleted", "device", "dorsoventral", "hemisphere", "id", "implanted", "mediolateral", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "procedure_id", "region", "removed") VALUES (NEW."animal_id", NEW."anteroposterior", NEW."created", NEW."deleted", NEW."device", NEW."dorsoventral", NEW."hemisphere", NEW."id", NEW."implanted", NEW."mediolateral", NEW."notes", NEW."person_id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."procedure_id", NEW."region", NEW."removed"); RETURN NULL;', hash='ce914b1c754ec4f76c05d6ed6b44f4db956b26d2', operation='UPDATE', pgid='pgtrigger_update_update_f7097', table='lab_implant', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='implant',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_implanthistory" ("animal_id", "anteroposterior", "created", "deleted", "device", "dorsoventral", "hemisphere", "id", "implanted", "mediolateral", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "procedure_id", "region", "removed") VALUES (OLD."animal_id", OLD."anteroposterior", OLD."created", OLD."deleted", OLD."device", OLD."dorsoventral", OLD."hemisphere", OLD."id", OLD."implanted", OLD."mediolateral", OLD."notes", OLD."person_id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."procedure_id", OLD."region", OLD."removed"); RETURN NULL;', hash='8a97a5117628e53444485da7b0dc01f98c90c0e2', operation='DELETE', pgid='pgtrigger_delete_delete_98d06', table='lab_implant', when='AFTER')),
-        ),
-        migrations.AddIndex(
-            model_name='restriction',
-            index=models.Index(fields=['animal', '-start'], name='lab_restric_animal__a72798_idx'),
-        ),
-        migrations.AddConstraint(
-            model_name='restriction',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['food', 'water'])), name='restriction_kind_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='restriction',
-            constraint=models.CheckConstraint(condition=models.Q(('end__isnull', True), ('end__gte', models.F('start')), _connector='OR'), name='restriction_end_not_before_start', violation_error_message='The restriction ends before it starts.'),
-        ),
-        migrations.AddConstraint(
-            model_name='restriction',
-            constraint=models.CheckConstraint(condition=models.Q(('reference_weight__gt', 0), ('reference_weight__lte', 1000000)), name='restriction_reference_positive', violation_error_message='The reference weight is more than 0 g and at most 1,000,000 g.'),
-        ),
-        migrations.AddConstraint(
-            model_name='restriction',
-            constraint=models.CheckConstraint(condition=models.Q(('alarm_percentage__gt', 0), ('alarm_percentage__lte', models.F('expected_percentage')), ('expected_percentage__lte', 100)), name='restriction_percentages_in_order', violation_error_message='The alarm is above 0 % and at most what is expected, which is at most 100 %.'),
-        ),
-        migrations.AddConstraint(
-            model_name='restriction',
-            constraint=django.contrib.postgres.constraints.ExclusionConstraint(condition=models.Q(('deleted__isnull', True)), expressions=[(sessions.models.base.UuidRange('animal_id'), '&&'), (sessions.models.base.TstzRange('start', 'end'), '&&'), (sessions.models.care.KindRange('kind'), '&&')], name='restriction_one_of_a_kind_at_a_time', violation_error_message='This animal is already under such a restriction at that time.'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='restriction',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_restrictionhistory" ("alarm_percentage", "animal_id", "created", "deleted", "end", "expected_percentage", "id", "kind", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "reference_weight", "start") VALUES (NEW."alarm_percentage", NEW."animal_id", NEW."created", NEW."deleted", NEW."end", NEW."expected_percentage", NEW."id", NEW."kind", NEW."notes", NEW."person_id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."reference_weight", NEW."start"); RETURN NULL;', hash='0809e227d8fabdf307dcab362763db2447cae2a6', operation='INSERT', pgid='pgtrigger_insert_insert_2795e', table='lab_restriction', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='restriction',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_restrictionhistory" ("alarm_percentage", "animal_id", "created", "deleted", "end", "expected_percentage", "id", "kind", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "reference_weight", "start") VALUES (NEW."alarm_percentage", NEW."animal_id", NEW."created", NEW."deleted", NEW."end", NEW."expected_percentage", NEW."id", NEW."kind", NEW."notes", NEW."person_id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."reference_weight", NEW."start"); RETURN NULL;', hash='c6c2e415481184b8801941487672116e53069ba8', operation='UPDATE', pgid='pgtrigger_update_update_14e50', table='lab_restriction', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='restriction',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_restrictionhistory" ("alarm_percentage", "animal_id", "created", "deleted", "end", "expected_percentage", "id", "kind", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "reference_weight", "start") VALUES (OLD."alarm_percentage", OLD."animal_id", OLD."created", OLD."deleted", OLD."end", OLD."expected_percentage", OLD."id", OLD."kind", OLD."notes", OLD."person_id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."reference_weight", OLD."start"); RETURN NULL;', hash='9f228a90310095ebee84fd5f6e0506259be2c759', operation='DELETE', pgid='pgtrigger_delete_delete_9f295', table='lab_restriction', when='AFTER')),
-        ),
-        migrations.AddConstraint(
-            model_name='notetag',
-            constraint=models.UniqueConstraint(fields=('note', 'tag'), name='note_tag_once'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='notetag',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_notetaghistory" ("id", "note_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "tag_id") VALUES (NEW."id", NEW."note_id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."tag_id"); RETURN NULL;', hash='96c1ca291a983909fe134dbb89cf8bf78acbf0bc', operation='INSERT', pgid='pgtrigger_insert_insert_0b69d', table='lab_notetag', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='notetag',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_notetaghistory" ("id", "note_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "tag_id") VALUES (NEW."id", NEW."note_id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."tag_id"); RETURN NULL;', hash='df83030cc685a0f724f8befd2bb7c66e58cdab13', operation='UPDATE', pgid='pgtrigger_update_update_b588a', table='lab_notetag', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='notetag',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_notetaghistory" ("id", "note_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "tag_id") VALUES (OLD."id", OLD."note_id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."tag_id"); RETURN NULL;', hash='89c04f1c85806707a6367b7125d0d260f210f4b4', operation='DELETE', pgid='pgtrigger_delete_delete_10dd3', table='lab_notetag', when='AFTER')),
-        ),
-        migrations.AddIndex(
-            model_name='note',
-            index=models.Index(fields=['animal', '-time'], name='lab_note_animal__f91882_idx'),
-        ),
-        migrations.AddIndex(
-            model_name='note',
-            index=models.Index(fields=['session', '-time'], name='lab_note_session_63d9d8_idx'),
-        ),
-        migrations.AddIndex(
-            model_name='note',
-            index=models.Index(fields=['-time', 'id'], name='lab_note_time_67ed72_idx'),
-        ),
-        migrations.AddConstraint(
-            model_name='note',
-            constraint=models.CheckConstraint(condition=django.db.models.lookups.Exact(models.Func(models.F('animal_id'), models.F('session_id'), models.F('recording_id'), models.F('cage_id'), models.F('rig_id'), function='num_nonnulls', output_field=models.IntegerField()), 1), name='note_on_one_thing', violation_error_message='A note is on one thing: an animal, a session, a recording, a cage or a rig.'),
-        ),
-        migrations.AddConstraint(
-            model_name='note',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('text', ''), _negated=True), models.Q(('photo', ''), _negated=True), _connector='OR'), name='note_not_empty', violation_error_message='A note needs a text or a photo.'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='note',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_notehistory" ("animal_id", "cage_id", "created", "deleted", "id", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "photo", "recording_id", "rig_id", "session_id", "text", "time") VALUES (NEW."animal_id", NEW."cage_id", NEW."created", NEW."deleted", NEW."id", NEW."person_id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."photo", NEW."recording_id", NEW."rig_id", NEW."session_id", NEW."text", NEW."time"); RETURN NULL;', hash='e520b240aacde125910ffe89a5cccdf76aefd304', operation='INSERT', pgid='pgtrigger_insert_insert_f2548', table='lab_note', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='note',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_notehistory" ("animal_id", "cage_id", "created", "deleted", "id", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "photo", "recording_id", "rig_id", "session_id", "text", "time") VALUES (NEW."animal_id", NEW."cage_id", NEW."created", NEW."deleted", NEW."id", NEW."person_id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."photo", NEW."recording_id", NEW."rig_id", NEW."session_id", NEW."text", NEW."time"); RETURN NULL;', hash='b22c4fd784848b87b7a7030376ee26c24c0f918a', operation='UPDATE', pgid='pgtrigger_update_update_ca5f0', table='lab_note', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='note',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_notehistory" ("animal_id", "cage_id", "created", "deleted", "id", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "photo", "recording_id", "rig_id", "session_id", "text", "time") VALUES (OLD."animal_id", OLD."cage_id", OLD."created", OLD."deleted", OLD."id", OLD."person_id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."photo", OLD."recording_id", OLD."rig_id", OLD."session_id", OLD."text", OLD."time"); RETURN NULL;', hash='b2b82b439f59f24362486f0b31641de9fe16eff2', operation='DELETE', pgid='pgtrigger_delete_delete_65502', table='lab_note', when='AFTER')),
-        ),
-        migrations.AddIndex(
-            model_name='weighing',
-            index=models.Index(fields=['animal', '-time'], name='lab_weighin_animal__99bf8a_idx'),
-        ),
-        migrations.AddIndex(
-            model_name='weighing',
-            index=models.Index(fields=['-time', 'id'], name='lab_weighin_time_99cd1b_idx'),
-        ),
-        migrations.AddConstraint(
-            model_name='weighing',
-            constraint=models.CheckConstraint(condition=models.Q(('weight__gt', 0), ('weight__lte', 1000000)), name='weighing_weight_positive', violation_error_message='The weight is more than 0 g and at most 1,000,000 g.'),
-        ),
-        migrations.AddConstraint(
-            model_name='weighing',
-            constraint=models.UniqueConstraint(condition=models.Q(('deleted__isnull', True)), fields=('animal', 'time'), name='weighing_once_at_a_time', violation_error_message='This animal was already weighed at exactly that time.'),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='weighing',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_weighinghistory" ("animal_id", "created", "deleted", "id", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "time", "weight") VALUES (NEW."animal_id", NEW."created", NEW."deleted", NEW."id", NEW."notes", NEW."person_id", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."time", NEW."weight"); RETURN NULL;', hash='965c11d41eb4b4c8c1b84da96bf76ee296ac1843', operation='INSERT', pgid='pgtrigger_insert_insert_4a3a2', table='lab_weighing', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='weighing',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "lab_weighinghistory" ("animal_id", "created", "deleted", "id", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "time", "weight") VALUES (NEW."animal_id", NEW."created", NEW."deleted", NEW."id", NEW."notes", NEW."person_id", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."time", NEW."weight"); RETURN NULL;', hash='0cf38032b35056f12486e4198f68153a0c07e5b3', operation='UPDATE', pgid='pgtrigger_update_update_9e9a2', table='lab_weighing', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='weighing',
-            trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "lab_weighinghistory" ("animal_id", "created", "deleted", "id", "notes", "person_id", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "time", "weight") VALUES (OLD."animal_id", OLD."created", OLD."deleted", OLD."id", OLD."notes", OLD."person_id", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."time", OLD."weight"); RETURN NULL;', hash='905e4d942f64f61267d1ea634a47c24fccddef16', operation='DELETE', pgid='pgtrigger_delete_delete_8d820', table='lab_weighing', when='AFTER')),
-        ),
-        # Animals that already live somewhere have been there since they were written down, as far as anybody knows.
         migrations.RunSQL(
-            """
-            INSERT INTO lab_cage (id, name, location)
-            SELECT gen_random_uuid(), cage, '' FROM lab_animal WHERE cage <> '' AND status = 'alive' GROUP BY cage;
-            INSERT INTO lab_housing (id, animal_id, cage_id, start)
-            SELECT gen_random_uuid(), a.id, c.id, a.created FROM lab_animal a JOIN lab_cage c ON c.name = a.cage
-            WHERE a.status = 'alive';
-            """,
-            migrations.RunSQL.noop,
+            sql="\n            INSERT INTO lab_cage (id, name, location)\n            SELECT gen_random_uuid(), cage, '' FROM lab_animal WHERE cage <> '' AND status = 'alive' GROUP BY cage;\n            INSERT INTO lab_housing (id, animal_id, cage_id, start)\n            SELECT gen_random_uuid(), a.id, c.id, a.created FROM lab_animal a JOIN lab_cage c ON c.name = a.cage\n            WHERE a.status = 'alive';\n            ",
+            reverse_sql='',
         ),
     ]

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 PREVIEW_FPS = 15.0
 KEEPER_PERIOD = 0.2
 SAVE_PERIOD = 0.5
+# An agent that starts again so soon (s) goes on with what it recorded; later, somebody may have ended it meanwhile.
+RESUME_WITHIN = 60.0
 
 
 @dataclass
@@ -97,8 +99,14 @@ class Capture:
                 # The note is up to half a second old: pictures after it have used numbers too.
                 missed = max(0.0, time.time_ns() - captured) / 1e9 * fps
                 self._next += max(math.ceil(missed), math.ceil(2 * SAVE_PERIOD * fps))
-            if state.get("recording") or not state.get("clean"):
+            recording = state.get("recording")
+            if recording or not state.get("clean"):
                 self.outbox.mark_gap()
+            if isinstance(codec := state.get("codec"), str):
+                self.use_codec(codec)
+            if isinstance(recording, str) and time.time_ns() - captured < RESUME_WITHIN * 1e9:
+                # What was recorded is so still, whether or not the server can be reached to say it.
+                self.outbox.record(recording, self._next)
 
     def start(self) -> None:
         self.settings.spool.mkdir(parents=True, exist_ok=True)
@@ -276,6 +284,7 @@ class Capture:
             # The highest that it may be: numbers that a killed agent used must not be used again.
             "fps": max(self.rate, self.settings.fps or 0.0) or 30.0,
             "recording": self.outbox.recording,
+            "codec": self.codec,
             "recordings": self.outbox.recordings(),
             "clean": clean,
         }

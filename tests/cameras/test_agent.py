@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from uuid import uuid4
 
@@ -252,3 +253,29 @@ def test_offset_and_drift_of_a_clock() -> None:
     assert estimate["offset_ms"] == pytest.approx(12 + 0.025 * 598, abs=0.3)
     assert estimate["drift_ppm"] == pytest.approx(25, abs=1)
     assert line.add(10, 20, 30, 5) is None
+
+
+def test_an_agent_that_starts_again_goes_on_recording_before_it_is_told(tmp_path: Path) -> None:
+    given = CameraSettings("box", "ws://127.0.0.1:9/ws/cameras/box/ingest/", "t", "sim:", fps=30, size=(64, 48))
+    given.spool = tmp_path
+    recording = str(uuid4())
+
+    def after(seconds: float) -> Capture:
+        captured = time.time_ns() - round(seconds * 1e9)
+        note = {"sequence": 40, "captured_ns": captured, "fps": 30, "recording": recording, "recordings": {}}
+        (tmp_path / "state.json").write_text(json.dumps(note))
+        return Capture(given, outbox(tmp_path))
+
+    # Somebody may have ended it in ten minutes.
+    assert after(600).outbox.recording is None
+    again = after(2)
+    assert again.outbox.recording == recording
+    first = again.next_sequence
+    again.start()
+    until(lambda: again.captured > 3, 20, "pictures")
+    again.stop()
+    again.outbox.connection_made()
+    texts = [json.loads(message) for message in iter(again.outbox.next_message, None) if isinstance(message, str)]
+    (low, high) = texts[0]["ranges"][0]
+    assert (texts[0]["type"], texts[0]["recording"], low) == ("pending", recording, first)
+    assert high == again.next_sequence - 1

@@ -46,6 +46,7 @@ def everything() -> dict[str, str]:
     }
 
 
+@pytest.mark.long
 def test_seeding_fills_the_laboratory_and_a_second_time_changes_nothing(home, settings, monkeypatch):
     monkeypatch.setattr(pastsessions, "RECORDED_SECONDS", 30.0)
     monkeypatch.setattr(pastsessions, "VOLTAGE_SECONDS", 3.0)

@@ -39,6 +39,7 @@ def test_that_uses_the_servers():
 """
 
 
+@pytest.mark.long
 def test_a_run_that_leaves_a_process_fails_though_its_tests_pass(tmp_path):
     pid_file = tmp_path / "pid"
     path = tmp_path / "test_careless.py"

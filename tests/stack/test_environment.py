@@ -65,6 +65,7 @@ def imported(python: Path, module: str) -> str:
     return subprocess.run([python, "-c", program], capture_output=True, text=True, check=False).stdout.strip()
 
 
+@pytest.mark.long
 def test_pip_makes_it_where_uv_cannot_be_had(project, capsys):
     python = ensure(project, tests=False)
     assert python == project / ".venv" / "bin" / "python"

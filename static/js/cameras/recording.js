@@ -95,8 +95,10 @@ async function ask(query) {
 
 let shown = 0;
 let waiting = null;
+let stepping = 0;
 
 function settle(seconds) {
+  if (stepping) return; // Of the frame that is being left; its question must not take the place of the step's.
   shown = seconds;
   showTime(seconds);
   section.dataset.settled = "";
@@ -107,7 +109,10 @@ function settle(seconds) {
 async function step(sequence) {
   if (sequence === null || sequence === undefined) return;
   video()?.pause();
+  clearTimeout(waiting);
+  stepping += 1;
   const found = await ask(`sequence=${sequence}`);
+  stepping -= 1;
   if (!found) return;
   showTime(found.seconds);
   if (video()) seek(found.seek);

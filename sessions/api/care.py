@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import django_filters as df
@@ -212,7 +213,7 @@ class HousingSerializer(LabSerializer):
 # ---- collections
 
 
-class Mistakes(ReadViewSet):
+class Mistakes(ReadViewSet, ABC):
     """A collection whose rows are set aside, taken back and undone, never lost."""
 
     def get_queryset(self) -> QuerySet[Any]:
@@ -221,9 +222,9 @@ class Mistakes(ReadViewSet):
         plain = not self.detail and "deleted" not in self.request.query_params
         return rows.filter(deleted__isnull=True) if plain else rows
 
+    @abstractmethod
     def rows(self) -> QuerySet[Any]:
         """Return all rows that the user may see."""
-        raise NotImplementedError
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:  # noqa: ARG002 - the router's signature

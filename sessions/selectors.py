@@ -295,7 +295,7 @@ def matching(queryset: QuerySet[Any], words: list[str], *fields: str) -> QuerySe
 def history(instance: Any, limit: int = 50) -> list[dict[str, Any]]:
     """Return the newest changes of a row: when, who, from where, what kind, and (field, before, after) of each.
 
-    Who is the user name kept with the change; a change by SQL alone has none.
+    Who is the user name kept with the change; a change by SQL alone has none. Where is in words.
     """
     from django.contrib.auth import get_user_model
 
@@ -321,12 +321,21 @@ def history(instance: Any, limit: int = 50) -> list[dict[str, Any]]:
             {
                 "when": row.pgh_created_at,
                 "who": names.get(metadata.get("user", 0), ""),
-                "where": metadata.get("url", ""),
+                "where": _in_words(metadata.get("url", "")),
                 "label": row.pgh_label,
                 "differences": differences,
             }
         )
     return changes
+
+
+def _in_words(where: str) -> str:
+    """Return how a change came in: the kind of page for a request, else what was read ("from spreadsheet May.csv")."""
+    if not where.startswith("/"):
+        return f"from {where}" if where else ""
+    if where.startswith("/admin/"):
+        return "in the admin"
+    return "over REST" if where.startswith("/api/") else "on a page"
 
 
 def _names_of_keys(rows: list[Any], relations: list[Any]) -> dict[str, dict[Any, Any]]:

@@ -54,6 +54,7 @@ def test_an_animal_is_added_and_changed_with_its_history(lab, browser):
     page = browser.get(f"/animals/{animal.pk}/").content.decode()
     assert "cage: <ins>14</ins>" in re.sub(r"\s+", " ", page)
     assert "experimenter" in page
+    assert '<small class="muted">on a page</small>' in page
 
 
 def test_a_form_that_is_saved_as_it_was_shown_changes_nothing(lab, browser):

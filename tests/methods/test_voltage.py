@@ -122,6 +122,27 @@ def visible(truth: Truth) -> np.ndarray:
     return seen
 
 
+def peaks_of_spikeinterface(truth: Truth) -> spike_band.Peaks:
+    """Return what SpikeInterface finds with the same band, reference, threshold and neighbourhood."""
+    import spikeinterface.full as si
+    from probeinterface import Probe
+    from spikeinterface.sortingcomponents.peak_detection import detect_peaks
+
+    probe = Probe(ndim=2, si_units="um")
+    probe.set_contacts(truth.positions, shapes="circle", shape_params={"radius": 5})
+    probe.set_device_channel_indices(np.arange(truth.shape[1]))
+    recording = si.NumpyRecording([truth.signal], RATE)
+    recording = recording.set_probe(probe) or recording
+    filtered = si.bandpass_filter(recording, freq_min=300, freq_max=6000, dtype="float32")
+    found = detect_peaks(
+        si.common_reference(filtered),
+        method="locally_exclusive",
+        method_kwargs={"peak_sign": "neg", "detect_threshold": 5.0, "exclude_sweep_ms": 0.1, "radius_um": 50.0},
+        job_kwargs={"n_jobs": 1, "progress_bar": False},
+    )
+    return spike_band.Peaks(found["sample_index"], found["channel_index"], found["amplitude"])
+
+
 def rms_away(made, wanted, edge) -> float:
     return float(np.sqrt(np.mean((made - wanted)[edge:-edge] ** 2) / np.mean(wanted[edge:-edge] ** 2)))
 
@@ -244,5 +265,9 @@ def test_384_channels_are_no_different():
     seen = visible(large)
     assert seen.mean() > 0.5
     assert hits(large, peaks, 100.0)[seen].mean() >= 0.99
+    theirs = peaks_of_spikeinterface(large)
+    ours = hits(large, peaks, 100.0).mean()
+    assert ours >= hits(large, theirs, 100.0).mean() - 0.005
+    assert len(peaks.samples) < 1.1 * len(theirs.samples)
     quality = assess(planted(large), large.positions)
     assert {n: label for n, label in enumerate(quality.labels) if label != "good"} == FAULTS

@@ -9,6 +9,7 @@ samples whose delay was short.
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,9 @@ import numpy as np
 
 # A sample every 2 s: more than half a day, then the oldest are thinned out.
 MOST_SAMPLES = 24_000
+# What the offset now is told from: a minute of samples; a clock of 50 ppm drifts by 3 ms in that time.
+RECENT = 30
+SLACK_NS = 3_000_000
 
 
 class Sample(NamedTuple):
@@ -43,6 +47,23 @@ class ClockLine:
         if len(self.samples) > MOST_SAMPLES:
             self.samples = self.samples[::2]
         return sample
+
+    def offset_now(self) -> float | None:
+        """Return the offset (ms) now, known within half the shortest delay of late; ``None`` without samples.
+
+        The line of ``estimate`` tells a recording's times best; this one follows at once when the clock is set: samples
+        whose bounds exclude each other cannot be of one clock, and only those since then count.
+        """
+        best: Sample | None = None
+        low, high = -math.inf, math.inf
+        for sample in reversed(self.samples[-RECENT:]):
+            low = max(low, sample.offset_ns - sample.delay_ns / 2 - SLACK_NS)
+            high = min(high, sample.offset_ns + sample.delay_ns / 2 + SLACK_NS)
+            if low > high:
+                break
+            if best is None or sample.delay_ns < best.delay_ns:
+                best = sample
+        return None if best is None else round(best.offset_ns / 1e6, 3)
 
     def estimate(self) -> dict[str, float | int | None]:
         """Return offset (ms, at the last sample), drift (ppm, ``None`` below 20 s), number and delay of the samples."""

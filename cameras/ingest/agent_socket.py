@@ -391,6 +391,7 @@ class AgentSocket:
             "dark": self.dark,
             "held_frames": self.status.get("held_frames"),
             "offset_ms": self.clock.estimate()["offset_ms"],
+            "offset_now_ms": self.clock.offset_now(),
         }
 
     @property

@@ -114,6 +114,7 @@ class Topic:
             "simulated": bool(self.reported.get("simulated")),
             "fps": self.reported.get("fps") if heard else None,
             "clock_offset_ms": self.reported.get("offset_ms") if heard else None,
+            "agent_ahead_ms": self.reported.get("offset_now_ms") if heard else None,
         }
 
     def tell(self, *, force: bool = False) -> None:

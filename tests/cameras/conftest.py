@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,9 @@ from cameras.wire import FrameHeader
 from sessions.models import Membership, Project, Rig, Session
 from sessions.permissions import LABORATORY
 from sessions.tokens import create_token
-from tests.cameras.laboratory import Laboratory, database_url, wait_for
+from tests.browser.chromium import executable
+from tests.cameras.browsing import Browser
+from tests.cameras.laboratory import ROOT, Laboratory, database_url, wait_for
 
 START = 1_700_000_000_000_000_000
 
@@ -120,3 +124,22 @@ def running(laboratory: Laboratory) -> Iterator[tuple[Laboratory, Catalog]]:
     for camera in catalog.cameras:
         wait_for(lambda camera=camera: laboratory.state(camera.slug).get("fps"), f"picture of {camera.slug}")
     return laboratory, catalog
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    executable()
+    made = Browser()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def url(laboratory: Laboratory) -> str:
+    """Return the address of a web process that has its static files."""
+    if not Path(laboratory.environment["LAB_STATIC_ROOT"]).exists():
+        collect = [sys.executable, "manage.py", "collectstatic", "--noinput", "-v", "0"]
+        subprocess.run(collect, cwd=ROOT, env=laboratory.environment, check=True)
+        laboratory.kill("web")
+        laboratory.restart("web")
+    return f"http://127.0.0.1:{laboratory.web_port}"

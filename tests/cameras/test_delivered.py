@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
@@ -19,40 +17,16 @@ from cameras.agent.delivered import Delivered, delivered
 from cameras.agent.outbox import Outbox
 from cameras.agent.sources import open_source
 from cameras.wire import CODEC_H264, CODEC_JPEG, decode
+from tests.cameras.network_cameras import HttpCamera
 from tests.waiting import until
 
 PICTURE = cv2.imencode(".jpg", np.full((120, 160, 3), 90, np.uint8))[1].tobytes()
 
 
-class Stream(BaseHTTPRequestHandler):
-    """What a network camera serves: one JPEG picture after the other."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace;boundary=frame")
-        self.end_headers()
-        part = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(PICTURE), PICTURE)
-        pause = threading.Event()
-        try:
-            while not self.server.ended.is_set():  # type: ignore[attr-defined]
-                self.wfile.write(part)
-                pause.wait(0.02)
-        except OSError:
-            return
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
 @pytest.fixture
 def address() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Stream)
-    server.ended = threading.Event()  # type: ignore[attr-defined]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/video.mjpg"
-    server.ended.set()  # type: ignore[attr-defined]
-    server.shutdown()
-    server.server_close()
+    with HttpCamera(PICTURE) as camera:
+        yield camera.address
 
 
 def test_a_stream_of_jpeg_is_not_encoded_again_unless_its_size_is_another(address: str) -> None:

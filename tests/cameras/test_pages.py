@@ -5,100 +5,28 @@ from __future__ import annotations
 import base64
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from django.test import Client
 
 from cameras import services, tasks
 from cameras.agent.strip import read_number
 from cameras.models import CameraRecording
 from sessions.permissions import LABORATORY
 from sessions.services import add_events
-from tests.browser.chromium import FLAGS, executable
+from tests.browser.chromium import PHONE
+from tests.cameras.browsing import Browser, Listener, cookie_of
 from tests.cameras.conftest import START, Catalog, make_catalog, store_frames
-from tests.cameras.laboratory import ROOT, Laboratory, wait_for
+from tests.cameras.laboratory import Laboratory, wait_for
 
 pytestmark = pytest.mark.timeout(240)
 
-PHONE = {"width": 390, "height": 844}
-
-
-class Browser:
-    """Chromium in a thread of its own: Playwright's event loop would make Django refuse the database in this one."""
-
-    def __init__(self) -> None:
-        self.complaints: list[str] = []
-        self._thread = ThreadPoolExecutor(1)
-        self.do(self._start)
-
-    def do(self, function: Callable[[], Any]) -> Any:
-        return self._thread.submit(function).result(90)
-
-    def _start(self) -> None:
-        from playwright.sync_api import sync_playwright
-
-        self._playwright = sync_playwright().start()
-        self._chromium = self._playwright.chromium.launch(executable_path=executable(), args=FLAGS)
-
-    def open(self, url: str, cookie: str, path: str) -> Any:
-        def go() -> Any:
-            context = self._chromium.new_context(viewport=PHONE, base_url=url, has_touch=True, is_mobile=True)
-            context.add_cookies([{"name": "sessionid", "value": cookie, "url": url}])
-            page = context.new_page()
-            page.on("pageerror", lambda error: self.complaints.append(str(error)))
-            page.on("console", self._heard)
-            page.goto(path)
-            return page
-
-        return self.do(go)
-
-    def _heard(self, message: Any) -> None:
-        # /healthz rightly says that no worker runs in these tests.
-        if message.type == "error" and "503" not in message.text:
-            self.complaints.append(message.text)
-
-    def close(self) -> None:
-        def end() -> None:
-            self._chromium.close()
-            self._playwright.stop()
-
-        self.do(end)
-        self._thread.shutdown()
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    executable()
-    made = Browser()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def url(laboratory: Laboratory) -> str:
-    """Return the address of a web process that has its static files."""
-    if not Path(laboratory.environment["LAB_STATIC_ROOT"]).exists():
-        collect = [sys.executable, "manage.py", "collectstatic", "--noinput", "-v", "0"]
-        subprocess.run(collect, cwd=ROOT, env=laboratory.environment, check=True)
-        laboratory.kill("web")
-        laboratory.restart("web")
-    return f"http://127.0.0.1:{laboratory.web_port}"
-
-
-def cookie_of(user: Any) -> str:
-    client = Client()
-    client.force_login(user)
-    return client.cookies["sessionid"].value
+# From the moment that a camera is gone to the words on the page (s).
+SAID_WITHIN = 3.0
 
 
 def test_wall_and_camera_page(running: tuple[Laboratory, Catalog], browser: Browser, url: str) -> None:
@@ -124,17 +52,18 @@ def test_wall_and_camera_page(running: tuple[Laboratory, Catalog], browser: Brow
     picture = browser.do(lambda: page.locator(f"[data-slug={first}]").screenshot())
     assert cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_GRAYSCALE).std() > 20
 
+    listener = Listener(browser, page, second)
+    stopped = time.time()
     laboratory.processes[f"agent-{second}"].send_signal(signal.SIGSTOP)
-    stopped = time.monotonic()
-    wait_for(lambda: "no picture" in veil(second), "words over the frozen picture", 6)
-    assert time.monotonic() - stopped < 3.5
+    assert listener.seconds_until(stopped, "veil", "no picture") < SAID_WITHIN
     assert veil(first) == ""
     if folder := os.environ.get("LAB_SCREENSHOTS"):
         browser.do(lambda: page.screenshot(path=f"{folder}/wall-frozen.png"))
     laboratory.processes[f"agent-{second}"].send_signal(signal.SIGCONT)
     wait_for(lambda: veil(second) == "", "pictures again", 15)
+    killed = time.time()
     laboratory.kill(f"agent-{second}")
-    wait_for(lambda: "offline" in veil(second), "that it is offline", 6)
+    assert listener.seconds_until(killed, "veil", "offline") < SAID_WITHIN
     assert veil(first) == ""
 
     browser.do(lambda: page.goto(f"/cameras/{first}/"))

@@ -124,17 +124,18 @@ export class Stream {
   async frame(socket, data) {
     const view = new DataView(data);
     const sequence = view.getBigUint64(8, true);
-    const received = Number(view.getBigUint64(24, true)) / 1e6;
+    // Both in ms: of the agent's clock, and of the server's.
+    const times = { captured: Number(view.getBigUint64(16, true)) / 1e6, received: Number(view.getBigUint64(24, true)) / 1e6 };
     const bytes = new Uint8Array(data, view.getUint16(6, true) || HEADER);
     if (view.getUint8(4) === H264) {
-      const chunk = { socket, sequence, received, bytes, key: (view.getUint8(5) & 1) === 1 };
+      const chunk = { socket, sequence, times, bytes, key: (view.getUint8(5) & 1) === 1 };
       // One after the other: each needs the one before it, and the first has to wait for the decoder.
       this.chunks = this.chunks.then(() => this.chunk(chunk)).catch(() => this.broken(sequence));
       return;
     }
     try {
       const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
-      if (sequence > this.drawn && socket === this.socket) this.draw(bitmap, bitmap, sequence, received, "jpeg");
+      if (sequence > this.drawn && socket === this.socket) this.draw(bitmap, bitmap, sequence, times, "jpeg");
       bitmap.close();
     } catch {
       this.report({ kind: "damaged", sequence: Number(sequence) });
@@ -147,7 +148,7 @@ export class Stream {
     if (socket.readyState === 1) socket.send("ack");
   }
 
-  draw(picture, { width, height }, sequence, received, codec) {
+  draw(picture, { width, height }, sequence, times, codec) {
     this.drawn = sequence;
     if (this.canvas.width !== width || this.canvas.height !== height) {
       this.canvas.width = width;
@@ -158,13 +159,13 @@ export class Stream {
     this.delay = FIRST_DELAY;
     if (now() - this.reported > REPORT_EVERY) {
       this.reported = now();
-      this.report({ kind: "frame", received, drawn: now(), frames: this.frames, sequence: Number(sequence), codec });
+      this.report({ kind: "frame", ...times, drawn: now(), frames: this.frames, sequence: Number(sequence), codec });
     }
   }
 
   // ---- H.264
 
-  async chunk({ socket, sequence, received, bytes, key }) {
+  async chunk({ socket, sequence, times, bytes, key }) {
     if (socket !== this.socket) return;
     if (key) {
       const codec = codecOf(bytes);
@@ -182,7 +183,7 @@ export class Stream {
     }
     this.fed = sequence;
     const timestamp = Number(sequence);
-    this.decoder.waiting.set(timestamp, received);
+    this.decoder.waiting.set(timestamp, times);
     this.decoder.owed += 1;
     this.decoder.decode(new EncodedVideoChunk({ type: key ? "key" : "delta", timestamp, data: bytes }));
   }
@@ -191,12 +192,12 @@ export class Stream {
     this.forget();
     const decoder = new VideoDecoder({
       output: (picture) => {
-        const received = decoder.waiting.get(picture.timestamp);
+        const times = decoder.waiting.get(picture.timestamp);
         decoder.waiting.delete(picture.timestamp);
-        if (decoder === this.decoder && socket === this.socket && received !== undefined) {
+        if (decoder === this.decoder && socket === this.socket && times) {
           this.failures = 0;
           const size = { width: picture.displayWidth, height: picture.displayHeight };
-          this.draw(picture, size, BigInt(picture.timestamp), received, "h264");
+          this.draw(picture, size, BigInt(picture.timestamp), times, "h264");
         }
         picture.close();
       },

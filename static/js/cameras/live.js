@@ -38,6 +38,7 @@ class Tile {
     this.part = (name) => element.querySelector(`[data-part="${name}"]`);
     this.parts = Object.fromEntries(["veil", "what", "why", "age", "rec", "trouble", "small"].map((name) => [name, this.part(name)]));
     this.received = null;
+    this.captured = null;
     this.state = null;
     this.link = false;
     this.refused = "";
@@ -78,6 +79,7 @@ class Tile {
   hear(message) {
     if (message.kind === "frame") {
       this.received = message.received;
+      this.captured = message.captured;
       this.frames = message.frames;
       this.element.dataset.sequence = message.sequence;
       this.element.dataset.frames = message.frames;
@@ -102,10 +104,17 @@ class Tile {
     if (message.kind !== "frame") this.show();
   }
 
-  // Age of the newest picture in ms on the server's clock, or null while there was none.
+  // When the newest picture was taken, in ms on the server's clock; null while there was none. A picture that waited on
+  // the way to the server is as old as its capture; where the agent's clock is not known, as its arrival.
+  taken() {
+    if (this.received === null) return null;
+    const ahead = this.state?.agent_ahead_ms ?? null;
+    return ahead === null ? this.received : Math.min(this.received, this.captured - ahead);
+  }
+
   age() {
-    if (this.received !== null) return Date.now() + offset - this.received;
-    return null;
+    const taken = this.taken();
+    return taken === null ? null : Date.now() + offset - taken;
   }
 
   show() {
@@ -117,10 +126,14 @@ class Tile {
     this.element.dataset.condition = bad ? "bad" : age === null ? "waiting" : "live";
     this.parts.veil.hidden = !bad;
     if (bad) {
-      const last = this.state?.last_picture_ns ? this.state.last_picture_ns / 1e6 - offset : this.received && this.received - offset;
+      // The server says that all is well: then the picture that is here says how old it is.
+      const late = this.link && this.state?.live && age !== null;
+      const seen = late ? this.taken() : this.state?.last_picture_ns ? this.state.last_picture_ns / 1e6 : this.received;
+      const last = seen && seen - offset;
       const quiet = last ? Date.now() - last : waiting;
-      const reason = this.refused || (this.link ? this.state?.reason : "the server does not answer, reconnecting");
-      this.parts.what.textContent = this.refused || (last ? `no picture for ${quiet < 60_000 ? `${Math.max(1, Math.floor(quiet / 1000))} s` : duration(quiet / 1000)}` : "no picture");
+      const span = quiet < 60_000 ? `${Math.max(1, Math.floor(quiet / 1000))} s` : duration(quiet / 1000);
+      const reason = this.link ? this.state?.reason || (late && "pictures come late") : "the server does not answer, reconnecting";
+      this.parts.what.textContent = this.refused || (last ? `no picture for ${span}` : "no picture");
       this.parts.why.textContent = [last && `last seen ${clock.format(last)}`, !this.refused && reason].filter(Boolean).join(" · ");
     }
     this.parts.age.textContent = age === null ? "–" : ageText(age);

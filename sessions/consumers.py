@@ -53,6 +53,8 @@ class RecheckedConsumer(AsyncWebsocketConsumer):
     """A websocket of one session, which ends when its user loses the right that it was opened with."""
 
     checking: asyncio.Task[None] | None = None
+    # What the other end says before it is let in, or after it was closed, may be on its way; it counts for nothing.
+    listening = False
 
     async def let_in(self) -> bool:
         """Accept who may be here, and look again and again; others are told why and closed."""
@@ -60,12 +62,18 @@ class RecheckedConsumer(AsyncWebsocketConsumer):
         if refusal := await self._refusal():
             await self.close(*refusal)
             return False
+        self.listening = True
         self.checking = asyncio.ensure_future(self._recheck())
         return True
 
     async def say(self, message: dict[str, Any]) -> None:
         """Send a message as JSON."""
         await self.send(json.dumps(message))
+
+    async def close(self, code: int | bool | None = None, reason: str | None = None) -> None:
+        """Close it, and listen no more."""
+        self.listening = False
+        await super().close(code, reason)
 
     async def disconnect(self, code: int) -> None:  # noqa: ARG002 - the framework's signature
         """Look no more."""
@@ -147,6 +155,8 @@ class EventsConsumer(RecheckedConsumer):
 
     async def receive(self, text_data: str | None = None, **_: Any) -> None:
         """Take one message; bytes are none."""
+        if not self.listening:
+            return
         if text_data is not None and len(text_data) > LONGEST_TEXT:
             await self.close(TOO_LARGE, f"A message has at most {LONGEST_TEXT} characters.")
             return
@@ -179,7 +189,7 @@ class EventsConsumer(RecheckedConsumer):
 
         body = EventOfSession(data=events, many=True)
         body.is_valid(raise_exception=True)
-        session = selectors.sessions(self.scope["user"]).get(pk=self.pk)
+        session = selectors.one(selectors.sessions(self.scope["user"]), self.pk)
         return services.add_events(by=self.scope["user"], session=session, events=body.validated_data)
 
     def look(self) -> tuple[int, str] | None:

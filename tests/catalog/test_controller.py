@@ -126,3 +126,13 @@ class TestWebsocket:
         token.revoked = NOON.replace(year=2030)
         await token.asave()
         assert (await box.closed(5))[0] == 4401
+
+    async def test_what_a_refused_controller_says_before_it_hears_so_is_not_taken(self, lab):
+        _, key = await sync_to_async(create_token)(user=lab.experimenter, name="reader", scope="read")
+        box = Controller(lab.session, key)
+        await box.send_input({"type": "websocket.connect"})
+        said = json.dumps({"type": "events", "id": 1, "events": [event(1)]})
+        await box.send_input({"type": "websocket.receive", "text": said})
+        assert (await box.receive_output(5))["type"] == "websocket.accept"
+        assert (await box.closed())[0] == 4403
+        assert await Event.objects.acount() == 0

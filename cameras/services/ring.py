@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,8 @@ def send_cut(cut_id: UUID) -> None:
 def carry_out_cut(*, cut_id: UUID) -> RingCut | None:
     """Copy the frames and put them into the catalog; returns ``None`` when it is done, or another worker is at it.
 
-    Tried again after a crash, it goes on in the same folder, which takes each number once.
+    Tried again after a crash, it goes on in the same folder, which takes each number once. One that failed, because the
+    disk is full, say, leaves no half of a copy there.
     """
     with one_write():
         cut = (
@@ -89,15 +91,20 @@ def carry_out_cut(*, cut_id: UUID) -> RingCut | None:
         except (Invalid, Conflict, OSError, TableError) as error:
             cut.recording, cut.state = None, CutState.FAILED
             cut.message = str(getattr(error, "detail", None) or error)[:500]
+            shutil.rmtree(Path(settings.LAB_DATA_ROOT) / _folder(cut), ignore_errors=True)
         cut.save(update_fields=["recording", "state", "message"])
     return cut
+
+
+def _folder(cut: RingCut) -> str:
+    day = timezone.localtime(cut.session.start).strftime("%Y-%m-%d")
+    return f"video/{day}/{cut.session_id}/{cut.camera.slug}-kept-{cut.pk}"
 
 
 def _recorded(cut: RingCut) -> CameraRecording:
     root = Path(settings.LAB_DATA_ROOT)
     kept = ring.pieces(root, cut.camera.slug)
-    day = timezone.localtime(cut.session.start).strftime("%Y-%m-%d")
-    folder = f"video/{day}/{cut.session_id}/{cut.camera.slug}-kept-{cut.pk}"
+    folder = _folder(cut)
     recording = open_recording(
         by=LABORATORY,
         session=cut.session,

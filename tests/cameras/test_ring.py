@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import time
 from datetime import UTC, datetime, timedelta
@@ -204,6 +205,27 @@ def test_a_piece_that_is_gone_leaves_no_recording(catalog: Catalog, kept: Path) 
         services.save_cut(
             by=catalog.experimenter, camera=catalog.cameras[0], session=catalog.session, start=moment(1), stop=moment(9)
         )
+
+
+def test_a_piece_for_which_the_disk_has_no_room_leaves_no_half_of_it(
+    catalog: Catalog, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = services.save_cut(
+        by=catalog.experimenter, camera=catalog.cameras[0], session=catalog.session, start=moment(1), stop=moment(100)
+    )
+    monkeypatch.setattr("cameras.services.ring.COPIED_AT_ONCE", 10)
+    segment = next((kept / ring.RING).rglob("segment-*"))
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (segment.stat().st_size, limit[1]))
+    try:
+        tasks.make_cut(str(cut.pk))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    cut.refresh_from_db()
+    assert cut.state == "failed"
+    assert "too large" in cut.message
+    assert not list((kept / "video").rglob("*-kept-*"))
+    assert sum(piece.frames for piece in ring.pieces(kept, catalog.cameras[0].slug)) == 100
 
 
 def test_the_page_offers_a_piece_and_saves_it(catalog: Catalog, kept: Path) -> None:

@@ -27,6 +27,7 @@ from tests.cameras.laboratory import Laboratory, database_url
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 SIX = [f"W{n}" for n in range(1, 7)]
+PASSWORD = "a quiet room with rats"
 
 
 @pytest.fixture(scope="module")
@@ -47,19 +48,22 @@ def web(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def room(transactional_db: None, web: Laboratory) -> SimpleNamespace:
     """Six animals in a cage, short of water and weighed once; and somebody who is logged in."""
     project = Project.objects.create(name="Memory")
-    ana = get_user_model().objects.create_user("ana")
-    Membership.objects.create(project=project, user=ana, role="experimenter")
+    ana, ben = (get_user_model().objects.create_user(name, password=PASSWORD) for name in ("ana", "ben"))
+    for user in (ana, ben):
+        Membership.objects.create(project=project, user=user, role="experimenter")
     rat = Species.objects.create(name="rat")
     for name in SIX:
         animal = services.create_animal(by=ana, identifier=name, project=project, species=rat, cage="14")
         services.add_entry(Restriction, by=ana, animal=animal, kind="water", reference_weight=400)
         services.add_entry(Weighing, by=ana, animal=animal, weight=390)
-    client = Client()
-    client.force_login(ana)
+    logins = Client(), Client()
+    for client in logins:
+        client.force_login(ana)
     return SimpleNamespace(
         url=f"http://127.0.0.1:{web.web_port}",
         cage=f"/cages/{Cage.objects.get().pk}/",
-        session=client.cookies["sessionid"].value,
+        session=logins[0].cookies["sessionid"].value,
+        reader=logins[1].cookies["sessionid"].value,
     )
 
 
@@ -92,7 +96,7 @@ def rest(room: SimpleNamespace, name: str) -> list[dict[str, Any]]:
     """What the server has, in the order in which it came."""
     asked = HTTPConnection(room.url.removeprefix("http://"), timeout=30)
     with closing(asked):
-        asked.request("GET", f"/api/v1/{name}/?ordering=created", headers={"Cookie": f"sessionid={room.session}"})
+        asked.request("GET", f"/api/v1/{name}/?ordering=created", headers={"Cookie": f"sessionid={room.reader}"})
         return json.load(asked.getresponse())["results"]
 
 
@@ -152,6 +156,67 @@ def test_what_the_server_took_but_could_not_confirm_is_not_taken_twice(page, roo
     waits(page, 0)
     given = sorted((row["animal_name"], row["amount"], row["unit"]) for row in rest(room, "administrations"))
     assert given == [(name, 12.5, "mL") for name in SIX]
+
+
+@pytest.mark.long
+def test_a_weight_is_kept_once_however_often_it_is_pressed_and_never_lost_unsaid(page, room):
+    page.get_by_role("link", name="Weigh", exact=True).click()
+    waits(page, 0)
+    form = page.locator("form[data-name=W1]")
+    form.get_by_label("Weight of W1 in grams").fill("380")
+    form.evaluate("(form) => { form.requestSubmit(); form.requestSubmit(); }")
+    form.get_by_text("kept on the server").wait_for()
+    waits(page, 0)
+    assert [row["weight"] for row in rest(room, "weighings")[len(SIX) :]] == [380]
+
+    # The browser throws away what it kept for the site, and with it the way to keep more.
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Storage.clearDataForOrigin", {"origin": room.url, "storageTypes": "indexeddb"})
+    form.get_by_label("Weight of W1 in grams").fill("381")
+    form.get_by_role("button").click()
+    form.get_by_text("Not kept").wait_for()
+    assert form.get_by_label("Weight of W1 in grams").input_value() == "381"
+    page.reload()
+    waits(page, 0)
+    form.get_by_label("Weight of W1 in grams").fill("381")
+    form.get_by_role("button").click()
+    form.get_by_text("kept on the server").wait_for()
+    assert [row["weight"] for row in rest(room, "weighings")[len(SIX) :]] == [380, 381]
+
+
+@pytest.mark.long
+def test_what_one_person_wrote_is_not_sent_as_the_next_ones_who_logs_in(page, room):
+    page.get_by_role("link", name="Water", exact=True).click()
+    waits(page, 0)
+    page.context.set_offline(True)
+    page.get_by_label("mL for each").fill("10")
+    page.get_by_role("button", name="Give water to all").click()
+    waits(page, len(SIX))
+    on_its_way: list[tuple[Any, Any]] = []
+
+    def first_waits(route: Any) -> None:
+        if on_its_way:
+            route.continue_()
+        else:
+            on_its_way.append((route, route.fetch()))
+
+    page.route("**/api/v1/administrations/", first_waits)
+    with page.expect_request("**/api/v1/administrations/"):
+        page.context.set_offline(False)
+    other = page.context.new_page()
+    other.goto("/login/?next=/more/")
+    while not on_its_way:
+        other.wait_for_timeout(20)
+    page.context.clear_cookies()
+    other.goto("/login/?next=/more/")
+    other.get_by_label("User").fill("ben")
+    other.get_by_label("Password").fill(PASSWORD)
+    other.get_by_role("button", name="Log in").click()
+    other.wait_for_url("**/more/")
+    route, answer = on_its_way[0]
+    route.fulfill(response=answer)
+    page.get_by_text("5 wait to be sent. Somebody logged in anew").wait_for()
+    assert [row["person"] for row in rest(room, "administrations")] == ["ana"]
 
 
 @pytest.mark.long

@@ -79,25 +79,28 @@ async function send() {
 async function sendAll() {
   const mine = (await all()).filter((entry) => entry.user === user && !entry.problem);
   if (!mine.length) return;
+  // Read before it is asked who is logged in: a login in another tab changes it, and what is still to be sent is then
+  // refused instead of being taken as somebody else's.
+  const token = cookie("csrftoken");
   try {
     if (!(await sameUser())) {
       reason = "You are not logged in any more; log in, and it is sent.";
       return;
     }
-    for (const entry of mine) {
-      if (!(await sendOne(entry))) return;
-    }
     reason = "";
+    for (const entry of mine) {
+      if (!(await sendOne(entry, token))) return;
+    }
   } catch {
     reason = "The server does not answer; it is sent when it does.";
   }
 }
 
 /** Send one; whether the next should be tried. Two tabs that send the same do no harm: the server knows the key. */
-async function sendOne(entry) {
+async function sendOne(entry, token) {
   const reply = await fetch(entry.address, {
     method: "POST",
-    headers: { "Content-Type": "application/json", "Idempotency-Key": entry.key, "X-CSRFToken": cookie("csrftoken") },
+    headers: { "Content-Type": "application/json", "Idempotency-Key": entry.key, "X-CSRFToken": token },
     body: JSON.stringify(entry.body),
   });
   if (reply.ok) {
@@ -107,9 +110,11 @@ async function sendOne(entry) {
     return true;
   }
   const detail = (await reply.json().catch(() => ({}))).detail ?? `The server answered ${reply.status}.`;
-  if (LATER.has(reply.status) || reply.status >= 500 || detail.startsWith("CSRF")) {
-    reason = detail;
-    return false;
+  const loggedInAnew = detail.startsWith("CSRF");
+  if (LATER.has(reply.status) || reply.status >= 500 || loggedInAnew) {
+    reason = loggedInAnew ? "Somebody logged in anew in this browser." : detail;
+    // What the server fails over may be this one alone; the others are not to wait for it.
+    return reply.status === 500;
   }
   await inStore("readwrite", (store) => store.put({ ...entry, problem: detail }));
   tell(entry, `▲ ${detail}`, "alarm");
@@ -200,18 +205,31 @@ function judged(form, weight) {
   return { text: mark + words.join(" · "), condition: words.length ? condition : "", strange };
 }
 
+/** Keep what a form says, and tell in it where it is; false where the browser cannot keep it. */
+async function keepOf(form, address, body, label, row) {
+  let entry;
+  try {
+    entry = await keep(address, body, label, row);
+  } catch {
+    say(form, "▲ Not kept: this browser could not. Open the page again; a private window or a full disk keeps nothing.", "alarm");
+    return false;
+  }
+  form.dataset.last = entry.key;
+  say(form, "kept in this browser");
+  // Sent meanwhile, before the form knew the key.
+  if (!(await all()).some((waits) => waits.key === entry.key)) say(form, "✓ kept on the server", "good");
+  return true;
+}
+
 async function keepEntry(form, amount) {
   const { entry: kind, animal, name, address } = form.dataset;
   const time = new Date().toISOString();
   const body = kind === "weigh" ? { animal, time, weight: amount } : { animal, time, kind: "water", amount, unit: "mL" };
   const label = kind === "weigh" ? `${name}: ${amount} g` : `${name}: ${amount} mL of water`;
-  say(form, "kept in this browser");
-  const entry = await keep(address, body, label, animal);
-  form.dataset.last = entry.key;
-  if (kind === "weigh") form.dataset.previous = amount;
+  // Taken out at once: pressed again while the browser writes, there is nothing to keep a second time.
   form.elements.amount.value = "";
-  // Sent meanwhile, before the form knew the key.
-  if (!(await all()).some((waits) => waits.key === entry.key)) say(form, "✓ kept on the server", "good");
+  if (!(await keepOf(form, address, body, label, animal))) form.elements.amount.value = amount;
+  else if (kind === "weigh") form.dataset.previous = amount;
 }
 
 const forms = [...document.querySelectorAll("form[data-entry]")];
@@ -281,6 +299,7 @@ function base64(blob) {
 document.querySelector("form[data-note]")?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = event.target;
+  const button = form.querySelector("[type=submit]");
   const { relation, id, name, address } = form.dataset;
   const text = form.elements.text.value.trim();
   const [file] = form.elements.photo.files;
@@ -288,16 +307,25 @@ document.querySelector("form[data-note]")?.addEventListener("submit", async (eve
   const body = { [relation]: id, text, time: new Date().toISOString() };
   const tags = form.elements.tags.value.split(",").map((tag) => tag.trim()).filter(Boolean);
   if (tags.length) body.tags = tags;
-  if (file) body.photo = await photoText(file);
-  say(form, "kept in this browser");
-  const entry = await keep(address, body, `Note on ${name}: ${text || "photo"}`, id);
-  form.dataset.last = entry.key;
-  form.reset();
-  if (!(await all()).some((waits) => waits.key === entry.key)) say(form, "✓ kept on the server", "good");
+  // A photo takes a while: pressed again meanwhile, there would be two notes.
+  button.disabled = true;
+  try {
+    if (file) body.photo = await photoText(file);
+    if (await keepOf(form, address, body, `Note on ${name}: ${text || "photo"}`, id)) form.reset();
+  } catch {
+    say(form, "▲ The photo cannot be read; choose it again.", "alarm");
+  } finally {
+    button.disabled = false;
+  }
 });
 
-show();
-send();
-setInterval(() => { if (!panel.hidden && !document.hidden) send(); }, RETRY_MS);
-addEventListener("online", send);
-document.addEventListener("visibilitychange", () => { if (!document.hidden) send(); });
+opened.then(() => {
+  show();
+  send();
+  setInterval(() => { if (!panel.hidden && !document.hidden) send(); }, RETRY_MS);
+  addEventListener("online", send);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) send(); });
+}, () => {
+  panel.querySelector("[data-part=sum]").textContent = "▲ This browser may keep nothing (a private window?), so nothing can be written down here.";
+  panel.hidden = false;
+});

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.figures.spec import Axis, Figure, Image, Line, Panel, Spans, every, reduce_trace
+from analysis.figures.spec import Axis, Figure, Image, Line, Panel, Points, Spans, every, reduce_trace
 
 Array = NDArray[np.floating]
 
@@ -66,8 +66,8 @@ def occupancy(seconds: Array, *, bin_size: float, unit: str) -> Figure:
     )  # fmt: skip
 
 
-def speed_and_losses(time: Array, speed: Array, lost: NDArray[np.bool_], *, unit: str) -> Figure:
-    """Draw speed ``(n,)`` over ``time`` (s) with a strip of the frames where the animal is lost ``(n,)``."""
+def over_time(time: Array, speed: Array, heading: Array, lost: NDArray[np.bool_], *, unit: str) -> Figure:
+    """Draw speed and heading (rad) ``(n,)`` over ``time`` (s) with a strip of the frames where the animal is lost."""
     step = float(np.median(np.diff(time))) if time.size > 1 else 1.0
     change = np.diff(np.concatenate([[0], lost.astype(int), [0]]))
     starts = time[np.flatnonzero(change == 1)] - step / 2
@@ -79,17 +79,25 @@ def speed_and_losses(time: Array, speed: Array, lost: NDArray[np.bool_], *, unit
     share = float(np.mean(lost)) if lost.size else 0.0
     return Figure(
         name="speed",
-        title="Speed and lost frames",
-        caption=f"Speed of the centre of the body; strip: {int(lost.sum()):,} of {lost.size:,} frames "
-        f"({share:.2%}) in which it is lost.",
+        title="Speed, heading and lost frames",
+        caption="Speed of the centre of the body; where the head points in the picture, 0° being right and 90° down; "
+        f"strip: {int(lost.sum()):,} of {lost.size:,} frames ({share:.2%}) in which it is lost.",
         span="full",
-        aspect=0.32,
+        aspect=0.5,
         shared=True,
         panels=(
             Panel(
                 Axis("time", "s"),
                 Axis("speed", f"{unit}/s", low=0.0),
                 (Line(*reduce_trace(time, speed), width=0.9),),
+                legend=False,
+            ),
+            Panel(
+                Axis("time", "s"),
+                Axis("heading", "°", low=-180.0, high=180.0),
+                # A line would cross the panel whenever the animal turns past 180 degrees.
+                (Points(*every(time, np.degrees(heading)), size=2.0),),
+                weight=0.6,
                 legend=False,
             ),
             Panel(

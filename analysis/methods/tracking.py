@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.methods.errors import InvalidDataError
+from analysis.methods.heading import LEAST_ELONGATION, NO_SHAPE, Shape, heading_of, shape_of
 
 Frame = NDArray[np.uint8]
 
@@ -78,13 +79,27 @@ class TrackerSettings:
 class Track:
     """A track: ``time`` (s), ``area`` (px^2) and ``reason`` (``Lost``), each ``(n,)``.
 
-    ``xy`` ``(n, 2)`` is in px from the top left corner of the whole picture, NaN where lost.
+    ``xy`` ``(n, 2)`` is in px from the top left corner of the whole picture, NaN where lost. ``heading`` (rad) ``(n,)``
+    is where the animal faces, 0 to the right and growing downwards, NaN where it is lost or has no direction.
+    ``length`` (px) is the median length of the body.
     """
 
     time: NDArray[np.floating]
     xy: NDArray[np.floating]
     area: NDArray[np.floating]
     reason: NDArray[np.uint8]
+    heading: NDArray[np.floating]
+    length: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one frame shows: ``xy`` (px), NaN unless the reason is FOUND, ``area`` (px^2), and the silhouette."""
+
+    xy: tuple[float, float]
+    area: float
+    reason: Lost
+    shape: Shape = NO_SHAPE
 
 
 def background_of(frames: Iterable[Frame], *, quantile: float = 0.5) -> Frame:
@@ -106,7 +121,8 @@ def background_of(frames: Iterable[Frame], *, quantile: float = 0.5) -> Frame:
     return np.partition(pictures, rank, axis=0)[rank]
 
 
-_UNREADABLE = (np.nan, np.nan, 0.0, Lost.UNREADABLE)
+def _lost(reason: Lost, area: float = 0.0) -> Found:
+    return Found((np.nan, np.nan), area, reason)
 
 
 class Finder:
@@ -128,8 +144,8 @@ class Finder:
         size = settings.opening
         self._element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)) if size > 1 else None
 
-    def find(self, frame: Frame) -> tuple[float, float, float, Lost]:
-        """Return x, y (px), area (px^2) and why it is lost; x and y are NaN unless FOUND."""
+    def find(self, frame: Frame) -> Found:
+        """Return where the animal is in one frame, or why it is lost."""
         import cv2
 
         if frame.shape != self._shape:
@@ -152,27 +168,39 @@ class Finder:
                 _, mask = cv2.threshold(difference, settings.minimum_contrast, 255, cv2.THRESH_BINARY)
         left, top, width, height = cv2.boundingRect(mask)
         if width == 0:
-            return np.nan, np.nan, 0.0, Lost.NOTHING
+            return _lost(Lost.NOTHING)
         # Only the box that holds all of the difference is opened and labelled: that is most of the speed.
-        box = cv2.copyMakeBorder(
+        whole = box = cv2.copyMakeBorder(
             mask[top : top + height, left : left + width], 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0
         )
         if self._element is not None:
             box = cv2.morphologyEx(box, cv2.MORPH_OPEN, self._element, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-        count, _, stats, centres = cv2.connectedComponentsWithStats(box, connectivity=8)
+        count, labels, stats, centres = cv2.connectedComponentsWithStats(box, connectivity=8)
         if count < 2:
-            return np.nan, np.nan, 0.0, Lost.TOO_SMALL
+            return _lost(Lost.TOO_SMALL)
         areas = stats[1:, cv2.CC_STAT_AREA]
         best = int(np.argmax(areas))
         area = float(areas[best])
         if area < settings.minimum_area:
-            return np.nan, np.nan, area, Lost.TOO_SMALL
+            return _lost(Lost.TOO_SMALL, area)
         if area > self._largest:
-            return np.nan, np.nan, area, Lost.TOO_LARGE
+            return _lost(Lost.TOO_LARGE, area)
         if areas.size > 1 and np.partition(areas, -2)[-2] > settings.second_share * area:
-            return np.nan, np.nan, area, Lost.AMBIGUOUS
+            return _lost(Lost.AMBIGUOUS, area)
         x, y = centres[best + 1]
-        return x - 1 + left + self._corner[0], y - 1 + top + self._corner[1], area, Lost.FOUND
+        shape = _silhouette(labels, best + 1, stats[best + 1], whole)
+        return Found((x - 1 + left + self._corner[0], y - 1 + top + self._corner[1]), area, Lost.FOUND, shape)
+
+
+def _silhouette(labels: NDArray[Any], label: int, stats: NDArray[Any], whole: NDArray[Any]) -> Shape:
+    """Return the shape of the blob of a label, and what the opening removed around it of the ``whole`` difference."""
+    left, top, width, height = (int(value) for value in stats[:4])
+    # A tail is hardly longer than the body.
+    reach = max(width, height)
+    rows = slice(max(0, top - reach), top + height + reach)
+    columns = slice(max(0, left - reach), left + width + reach)
+    near = labels[rows, columns]
+    return shape_of((near == label).view(np.uint8), ((near == 0) & (whole[rows, columns] > 0)).view(np.uint8))
 
 
 def track_animal(
@@ -189,17 +217,24 @@ def track_animal(
     frames changes.
     """
     finder = Finder(background, settings)
-    rows: list[tuple[float, float, float, float, int]] = []
+    rows: list[tuple[float, ...]] = []
     for time, frame in frames:
-        rows.append((time, *(finder.find(frame) if frame is not None else _UNREADABLE)))
+        found = finder.find(frame) if frame is not None else _lost(Lost.UNREADABLE)
+        shape = found.shape
+        axis = shape.axis if shape.elongation >= LEAST_ELONGATION else np.nan
+        rows.append((time, *found.xy, found.area, found.reason, axis, shape.tail, shape.length))
         if report is not None and len(rows) % 100 == 0:
             report(len(rows), time)
     if not rows:
         raise InvalidDataError("The video has no frame.")
     table = np.array(rows, float)
-    track = Track(table[:, 0], table[:, 1:3], table[:, 3], table[:, 4].astype(np.uint8))
+    seen = np.isfinite(table[:, 7])
+    length = float(np.median(table[seen, 7])) if seen.any() else np.nan
+    unknown = np.full(len(table), np.nan)
+    track = Track(table[:, 0], table[:, 1:3], table[:, 3], table[:, 4].astype(np.uint8), unknown, length)
     diagonal = float(np.hypot(*background.shape))
-    return _judge(track, settings, settings.maximum_speed or diagonal)
+    track = _judge(track, settings, settings.maximum_speed or diagonal)
+    return replace(track, heading=heading_of(track.time, track.xy, table[:, 5], table[:, 6], length))
 
 
 def _judge(track: Track, settings: TrackerSettings, maximum_speed: float) -> Track:
@@ -224,7 +259,7 @@ def _judge(track: Track, settings: TrackerSettings, maximum_speed: float) -> Tra
             break
         reason[shortest] = Lost.JUMP
     xy[reason != Lost.FOUND] = np.nan
-    return Track(track.time, xy, track.area, reason)
+    return replace(track, xy=xy, reason=reason)
 
 
 def speed_of(time: NDArray[np.floating], xy: NDArray[np.floating], *, window: float = 0.2) -> NDArray[np.floating]:

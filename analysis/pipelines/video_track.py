@@ -1,4 +1,4 @@
-"""``video.track``: where one animal is in every frame of a video, or that it is lost, and why."""
+"""``video.track``: where one animal is in every frame of a video and where it faces, or that it is lost, and why."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ class VideoTrack(Pipeline):
     """Median background, difference, opening, largest blob; sizes and jumps are judged over the whole track."""
 
     name = "video.track"
-    version = "1.0.0"
-    summary = "Tracks the centre of one animal in a video and says where it is lost instead of inventing a position."
+    version = "1.1.0"
+    summary = "Tracks the centre and heading of one animal in a video, and says lost instead of inventing a position."
     inputs = (Input(("video",), "A video of one animal seen by a camera that does not move."),)
     parameters = VideoTrackParameters
 
@@ -174,6 +174,7 @@ def _output(run: Run, video: Video, background: NDArray[np.uint8], track: Track)
         x=xy[:, 0],
         y=xy[:, 1],
         unit=unit,
+        heading_deg=np.degrees(track.heading),
         reason=track.reason,
         area_px=track.area,
     )
@@ -188,7 +189,7 @@ def _output(run: Run, video: Video, background: NDArray[np.uint8], track: Track)
     figures = [
         draw.track_on_background(background, track.xy, scale=scale, unit=unit),
         draw.occupancy(seconds, bin_size=bin_size, unit=unit),
-        draw.speed_and_losses(track.time, speed, ~found, unit=unit),
+        draw.over_time(track.time, speed, track.heading, ~found, unit=unit),
     ]
     steps = np.diff(track.time)
     moved = np.hypot(*np.diff(xy, axis=0).T)
@@ -219,6 +220,15 @@ def _output(run: Run, video: Video, background: NDArray[np.uint8], track: Track)
         ),
         "area": Metric(
             float(np.median(track.area[found])), "px²", "median area", "of the body's silhouette after the opening"
+        ),
+        "length": Metric(
+            track.length * scale, unit, "body length", "of the ellipse like the silhouette without the tail, median"
+        ),
+        "directed": Metric(
+            float(np.isfinite(track.heading[found]).mean()) * 100,
+            "%",
+            "positions with a heading",
+            "the others show no long axis: rearing, curled up",
         ),
         "rate": Metric(
             float(1 / np.median(steps)) if steps.size and np.median(steps) > 0 else None,

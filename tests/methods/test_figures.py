@@ -47,7 +47,7 @@ def made() -> list[Figure]:
         lfp_figures.theta_over_time(spectra.time, spectra.time, spectra.time / 3, band=(6, 10), slow=(1, 4)),
         tracking.track_on_background(np.full((480, 640), 120, np.uint8), xy, scale=0.1, unit="cm"),
         tracking.occupancy(rng.poisson(1, (24, 32)).astype(float), bin_size=20, unit="px"),
-        tracking.speed_and_losses(frames, tracking_speed(frames, xy), lost, unit="px"),
+        tracking.over_time(frames, tracking_speed(frames, xy), np.sin(frames), lost, unit="px"),
     ]
 
 
@@ -140,7 +140,7 @@ def test_figures_hold_no_more_points_than_a_page_can_show():
     time = np.arange(2_000_000) / 1250
     figures = [
         lfp_figures.trace(time, np.sin(time), channel=0),
-        tracking.speed_and_losses(time, np.sin(time), np.sin(40 * time) > 0.9, unit="px"),
+        tracking.over_time(time, np.sin(time), np.sin(time), np.sin(40 * time) > 0.9, unit="px"),
     ]
     for drawn in figures:
         for panel in drawn.panels:

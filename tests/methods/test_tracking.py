@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import cv2
 import numpy as np
 import pytest
 
@@ -56,6 +59,95 @@ def test_the_tail_does_not_pull_the_centre():
     with_opening, without = track(frames), track(frames, opening=1)
     assert np.hypot(*(with_opening.xy - where).T).max() < 1.5
     assert np.hypot(*(without.xy - where).T).mean() > 2
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What was drawn: frames, body centre ``(n, 2)`` (px), heading (rad) and speed (px/s) ``(n,)``, whether absent."""
+
+    frames: list[np.ndarray]
+    xy: np.ndarray
+    heading: np.ndarray
+    speed: np.ndarray
+    absent: np.ndarray
+    length: float
+
+
+def simulated(seed, *, light=False, tail=True, count=600, rate=30.0, length=60.0, width=26.0) -> Simulated:
+    """Draw an animal that walks in curves, stops, turns where it stands and is taken out for a while."""
+    rng = np.random.default_rng(seed)
+    rows, columns = 320, 420
+    floor = np.clip(np.add.outer(np.linspace(60, 80, rows), np.linspace(-10, 10, columns)), 0, 255)
+    floor = (floor if light else 255 - floor).astype(np.uint8)
+    noise = [rng.normal(0, 2, floor.shape) for _ in range(8)]
+    xy, heading, speed = np.empty((count, 2)), np.empty(count), np.empty(count)
+    place, facing, pace, turn = np.array([210.0, 160.0]), rng.uniform(-np.pi, np.pi), 0.0, 0.0
+    wanted = 0.0
+    for frame in range(count):
+        if frame % 45 == 0:
+            wanted = rng.choice([0.0, 40.0, 90.0, 150.0])
+        pace += 0.15 * (wanted - pace)
+        turn = 0.9 * turn + rng.normal(0, 0.03)
+        home = np.array([210.0, 160.0]) - place
+        # Away from the walls, as animals turn in front of them.
+        if np.hypot(*home) > 90:
+            turn += 0.02 * np.sign(np.sin(np.arctan2(home[1], home[0]) - facing))
+        facing += turn
+        place = place + pace / rate * np.array([np.cos(facing), np.sin(facing)])
+        place = np.clip(place, [60, 60], [columns - 60, rows - 60])
+        xy[frame], heading[frame], speed[frame] = place, facing, pace
+    absent = np.zeros(count, bool)
+    absent[count // 2 : count // 2 + count // 6] = True
+    value = 200 if light else 45
+    frames = []
+    for frame in range(count):
+        picture = floor.copy()
+        if not absent[frame]:
+            centre = tuple(round(16 * v) for v in xy[frame])
+            if tail:
+                back = xy[frame] - 0.95 * length * np.array([np.cos(heading[frame]), np.sin(heading[frame])])
+                cv2.line(picture, centre, tuple(round(16 * v) for v in back), value, 3, cv2.LINE_AA, 4)
+            axes = (round(16 * length / 2), round(16 * width / 2))
+            cv2.ellipse(picture, centre, axes, np.degrees(heading[frame]), 0, 360, value, -1, cv2.LINE_AA, 4)
+        frames.append(np.clip(picture + noise[frame % 8], 0, 255).astype(np.uint8))
+    return Simulated(frames, xy, heading, speed, absent, length)
+
+
+@pytest.mark.parametrize(
+    ("seed", "look"), [(0, {}), (1, {"light": True}), (2, {"tail": False}), (3, {"length": 44.0, "width": 22.0})]
+)
+def test_the_known_truth_of_simulated_animals(seed, look):
+    truth = simulated(seed, **look)
+    made = track(truth.frames, background=None, animal="light" if look.get("light") else "dark")
+    seen = np.isfinite(made.xy[:, 0])
+    assert np.mean(~seen[truth.absent]) >= 0.99
+    assert np.mean(seen[~truth.absent]) >= 0.99
+    away = np.hypot(*(made.xy - truth.xy)[seen & ~truth.absent].T)
+    assert np.median(away) <= 0.01 * truth.length
+    moves = seen & ~truth.absent & (truth.speed > 0.5 * truth.length)
+    assert np.count_nonzero(moves) > 150
+    off = np.angle(np.exp(1j * (made.heading - truth.heading)))
+    assert np.mean(np.abs(np.degrees(off[moves])) <= 10) >= 0.95
+    assert made.length == pytest.approx(truth.length, rel=0.05)
+
+
+def test_a_round_animal_has_no_heading():
+    made = track([arena(x, y, seed=k) for k, (x, y) in enumerate(path())])
+    assert np.all(made.reason == Lost.FOUND)
+    assert np.isnan(made.heading).all()
+
+
+def test_the_head_stays_the_head_where_the_animal_turns_on_the_spot():
+    angle = np.concatenate([np.zeros(30), np.linspace(0, np.pi, 30), np.full(30, np.pi)])
+    where = np.stack([100 + np.minimum(np.arange(90), 30) * 2.0, np.full(90, 120.0)], axis=1)
+    frames = []
+    for (x, y), turned in zip(where, angle, strict=True):
+        frame = FLOOR.copy()
+        cv2.ellipse(frame, (round(x), round(y)), (28, 11), np.degrees(turned), 0, 360, 40, -1)
+        frames.append(frame)
+    made = track(frames, background=FLOOR)
+    off = np.degrees(np.abs(np.angle(np.exp(1j * (made.heading - angle)))))
+    assert off.max() < 5
 
 
 def test_an_animal_that_leaves_is_lost_and_comes_back():

@@ -141,7 +141,7 @@ def test_every_way_of_writing_leaves_who_when_what(lab):
     address = f"/api/v1/weighings/{row.pk}/"
     assert browser.patch(address, json.dumps({"weight": 303}), content_type="application/json").status_code == 200
     changes = selectors.history(row)
-    assert [(change["who"], change["where"]) for change in changes] == [("experimenter", address), *[("", "")] * 3]
+    assert [(change["who"], change["where"]) for change in changes] == [("experimenter", "over REST"), *[("", "")] * 3]
     told = [(d["field"], d["before"], d["after"]) for change in changes for d in change["differences"]]
     assert told == [("weight", 302, 303), ("weight", 301, 302), ("weight", 300, 301)]
 

@@ -5,17 +5,41 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.contrib.admin.options import BaseModelAdmin
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from unfold.admin import ModelAdmin, TabularInline
 
 from sessions import selectors
-from sessions.models import Animal, Project, Rig, Session
+from sessions.models import Animal, BreedingPair, Litter, Procedure, Project, Rig, Session
 from sessions.permissions import RANK, can, projects_for, rank_in, visible
 
 
-class LabAdmin(ModelAdmin):
+class OwnChoices(BaseModelAdmin):
+    """Forms that offer, and take, only what the user may name: what is offered is no more than what is taken."""
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Offer only rows of the projects in which the user may change."""
+        mine = projects_for(request.user, "change")
+        limited = {
+            Project: lambda: mine,
+            Animal: lambda: Animal.objects.filter(project__in=mine),
+            Session: lambda: Session.objects.filter(project__in=mine),
+            Rig: lambda: visible(request.user, Rig.objects.all()),
+            Procedure: lambda: Procedure.objects.filter(animal__project__in=mine),
+            BreedingPair: lambda: BreedingPair.objects.filter(project__in=mine),
+            # Also those of a colony that he has nothing to do with, from which one of his animals came.
+            Litter: lambda: Litter.objects.filter(
+                Q(pair__project__in=projects_for(request.user)) | Q(animals__project__in=mine)
+            ).distinct(),
+        }
+        if (rows := limited.get(db_field.remote_field.model)) is not None:
+            kwargs["queryset"] = rows()
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
+class LabAdmin(OwnChoices, ModelAdmin):
     """Base of all pages of data entry. ``project_path`` is the lookup from a row to its project."""
 
     project_path: ClassVar[str | None] = "project"
@@ -55,18 +79,6 @@ class LabAdmin(ModelAdmin):
         if obj is None or self.project_path is None:
             return rank_in(request.user, None) >= needed
         return can(request.user, action, obj)
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Offer only rows of the projects in which the user may change."""
-        limited = {
-            Project: lambda: projects_for(request.user, "change"),
-            Animal: lambda: Animal.objects.filter(project__in=projects_for(request.user, "change")),
-            Session: lambda: Session.objects.filter(project__in=projects_for(request.user, "change")),
-            Rig: lambda: visible(request.user, Rig.objects.all()),
-        }
-        if (rows := limited.get(db_field.remote_field.model)) is not None:
-            kwargs["queryset"] = rows()
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     @admin.display(description="Changes")
     def changes(self, obj: Any) -> str:
@@ -120,7 +132,7 @@ class AdministratorsAdmin(AuditedAdmin):
         return self._administers(request)
 
 
-class OwnedInline(TabularInline):
+class OwnedInline(OwnChoices, TabularInline):
     """Rows on the page of what they belong to, under its role."""
 
     extra = 0

@@ -15,12 +15,13 @@ from unfold.admin import ModelAdmin
 
 from sessions import selectors, services
 from sessions.admin.base import AuditedAdmin, OwnedInline, SharedAdmin
-from sessions.errors import LabError
+from sessions.errors import Invalid, LabError
 from sessions.models import (
     Administration,
     Allele,
     BreedingPair,
     Cage,
+    Entry,
     Genotype,
     Housing,
     Implant,
@@ -33,6 +34,7 @@ from sessions.models import (
     Weighing,
 )
 from sessions.permissions import can
+from sessions.services.care import agree
 
 # Each is in the address of the page, which has to stay short enough for every server.
 MOST_CHOSEN = 50
@@ -86,9 +88,24 @@ class SetAside(AuditedAdmin):
         self.message_user(request, f"{taken} taken back.")
 
 
+class EntryForm(ModelForm):
+    """Refuses, beside its field, what one row alone cannot tell to be wrong."""
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc] - Django's own, after which the row has its values
+        if self.errors:
+            return
+        try:
+            agree(self.instance)
+        except Invalid as refusal:
+            for field, sentences in refusal.errors.items():
+                self.add_error(field if field in self.fields else None, sentences)
+
+
 class EntryAdmin(SetAside):
     """What is written down about animals."""
 
+    form = EntryForm
     project_path = "animal__project"
     autocomplete_fields: tuple[str, ...] = ("animal", "person")
     list_select_related: tuple[str, ...] = ("animal", "person")
@@ -156,6 +173,7 @@ class GenotypeAdmin(EntryAdmin):
 class OfAnimal(OwnedInline):
     """What was written down about an animal, on its page; taken away on a page of its own."""
 
+    form = EntryForm
     can_delete = False
     autocomplete_fields: tuple[str, ...] = ("person",)
     per_page = 20
@@ -223,6 +241,20 @@ OF_ANIMAL = (
     WeighingInline, RestrictionInline, AdministrationInline, ProcedureInline, ImplantInline, GenotypeInline,
     HousingInline,
 )  # fmt: skip
+
+
+class WithCare(ModelAdmin):
+    """The page of an animal, with what was written down about it."""
+
+    inlines = OF_ANIMAL
+
+    def save_formset(self, request: HttpRequest, form: ModelForm, formset: Any, change: bool) -> None:
+        """Write new entries down as done by who does, unless another is named."""
+        if issubclass(formset.model, Entry):
+            for added in formset.extra_forms:
+                if added.instance.person_id is None:
+                    added.instance.person = request.user
+        super().save_formset(request, form, formset, change)
 
 
 class LivingInline(HousingInline):

@@ -14,7 +14,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from sessions.admin.base import AdministratorsAdmin, AuditedAdmin, LabAdmin, OwnedInline, SharedAdmin
-from sessions.admin.care import OF_ANIMAL, RoundActions
+from sessions.admin.care import RoundActions, WithCare
 from sessions.models import (
     Animal,
     ApiToken,
@@ -99,7 +99,7 @@ class StrainAdmin(SharedAdmin):
 
 
 @admin.register(Animal)
-class AnimalAdmin(RoundActions, AuditedAdmin):
+class AnimalAdmin(RoundActions, WithCare, AuditedAdmin):
     chosen_as = "animal"
     list_display = ("identifier", "species", "strain", "sex", "birth_date", "cage", "status", "project", "responsible")
     list_filter = ("status", "sex", "species", "project")
@@ -107,7 +107,6 @@ class AnimalAdmin(RoundActions, AuditedAdmin):
     search_fields = ("identifier", "cage", "genotype", "notes")
     autocomplete_fields = ("project", "species", "strain", "responsible", "litter")
     date_hierarchy = "birth_date"
-    inlines = OF_ANIMAL
 
 
 @admin.register(Rig)

@@ -64,7 +64,7 @@ def add_entry(model: type[E], *, by: Any, animal: Animal, **values: Any) -> E:
         values["implanted"] = values.get("implanted") or timezone.localdate()
     values.setdefault("person", None if by is LABORATORY else by)
     row = model(animal=animal, **values)
-    _agree(row)
+    agree(row)
     with one_write():
         checked(row).save(force_insert=True)
     return row
@@ -81,7 +81,7 @@ def update_entry(*, by: Any, entry: E, **changes: Any) -> E:
             require(by, "change", changes["animal"])
         for field, value in changes.items():
             setattr(row, field, value)
-        _agree(row)
+        agree(row)
         checked(row).save(update_fields=sorted({*changes, *_FOLLOWING.get(model, ())}))
     return row
 
@@ -115,7 +115,7 @@ def undo_entry(*, by: Any, entry: W) -> W:
                 setattr(row, field.attname, getattr(before, field.attname))
         require(by, "change", row)
         if isinstance(row, Entry):
-            _agree(row)
+            agree(row)
         row.save()
     return row
 
@@ -141,6 +141,25 @@ def create_cage(*, by: Any, name: str, location: str = "") -> Cage:
     return cage
 
 
+def agree(row: Entry) -> None:
+    """Refuse what one row alone cannot tell: the future, a time without its zone, another animal's procedure."""
+    for field in ("time", "start", "end"):
+        moment = getattr(row, field, None)
+        if moment is not None and timezone.is_naive(moment):
+            raise Invalid(f"The {field} needs its zone.", {field: ["This needs its zone."]})
+    for field in ("time", "start"):
+        if hasattr(row, field) and getattr(row, field) is None:
+            raise Invalid(f"The {field} is missing.", {field: ["This is needed."]})
+    if isinstance(row, Weighing | Administration) and row.time > timezone.now() + CLOCK_ERROR:
+        sentence = "This time has not come yet."
+        raise Invalid(sentence, {"time": [sentence]})
+    if isinstance(row, Administration) and not row.unit and row.kind in AdministrationKind.values:
+        row.unit = UNITS[AdministrationKind(row.kind)]
+    if isinstance(row, Implant) and row.procedure is not None and row.procedure.animal_id != row.animal_id:
+        sentence = f"This procedure was on another animal than {row.animal}."
+        raise Invalid(sentence, {"procedure": [sentence]})
+
+
 # Fields that the services themselves fill in when others change.
 _FOLLOWING: dict[type[Entry], set[str]] = {Administration: {"unit"}}
 
@@ -159,22 +178,3 @@ def _mark(*, by: Any, entry: W, deleted: datetime | None) -> W:
             row.deleted = deleted
             row.save(update_fields=["deleted"])
     return row
-
-
-def _agree(row: Entry) -> None:
-    """Refuse what one row alone cannot tell: the future, a time without its zone, another animal's procedure."""
-    for field in ("time", "start", "end"):
-        moment = getattr(row, field, None)
-        if moment is not None and timezone.is_naive(moment):
-            raise Invalid(f"The {field} needs its zone.", {field: ["This needs its zone."]})
-    for field in ("time", "start"):
-        if hasattr(row, field) and getattr(row, field) is None:
-            raise Invalid(f"The {field} is missing.", {field: ["This is needed."]})
-    if isinstance(row, Weighing | Administration) and row.time > timezone.now() + CLOCK_ERROR:
-        sentence = "This time has not come yet."
-        raise Invalid(sentence, {"time": [sentence]})
-    if isinstance(row, Administration) and not row.unit and row.kind in AdministrationKind.values:
-        row.unit = UNITS[AdministrationKind(row.kind)]
-    if isinstance(row, Implant) and row.procedure is not None and row.procedure.animal_id != row.animal_id:
-        sentence = f"This procedure was on another animal than {row.animal}."
-        raise Invalid(sentence, {"procedure": [sentence]})

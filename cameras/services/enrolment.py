@@ -88,25 +88,29 @@ def enrol_agent(*, code: str) -> tuple[Camera, str]:
 
     ``Forbidden``, in the same words, for a code that there never was, that was used, or that is too old.
     """
+    digest = digest_of(_plain(code))
     with one_write():
-        now = timezone.now()
-        enrolment = (
-            CameraEnrolment.objects.select_for_update(of=("self",))
-            .select_related("camera__rig__project")
-            .filter(code_digest=digest_of(_plain(code)), used__isnull=True, expires__gt=now)
+        # The camera first, as whoever gives out a new code does: otherwise each could wait for the other.
+        camera = (
+            Camera.objects.select_for_update(of=("self",))
+            .select_related("rig__project")
+            .filter(enrolments__code_digest=digest)
             .first()
         )
-        if enrolment is None:
+        now = timezone.now()
+        enrolment = CameraEnrolment.objects.filter(code_digest=digest, used__isnull=True, expires__gt=now).first()
+        if camera is None or enrolment is None:
             raise Forbidden(
                 "This code is not valid: a code works once and for an hour. Make a new one for the camera in the admin."
             )
-        if not enrolment.camera.enabled:
-            raise Forbidden(f"The camera {enrolment.camera.slug} is switched off; switch it on, then use the code.")
+        if not camera.enabled:
+            raise Forbidden(f"The camera {camera.slug} is switched off; switch it on, then use the code.")
         token = new_key("cam")
-        Camera.objects.select_for_update().filter(pk=enrolment.camera_id).update(token_digest=digest_of(token))
+        camera.token_digest = digest_of(token)
+        camera.save(update_fields=["token_digest"])
         enrolment.used = now
         enrolment.save(update_fields=["used"])
-    return enrolment.camera, token
+    return camera, token
 
 
 def _plain(code: str) -> str:

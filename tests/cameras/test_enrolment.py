@@ -8,6 +8,9 @@ import subprocess
 import sys
 import tomllib
 from argparse import Namespace
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -65,6 +68,23 @@ def test_a_code_gives_the_token_once(catalog: Catalog, settings: Any) -> None:
     assert again.status_code == 403
     assert "works once" in again.json()["detail"]
     assert Camera.objects.get(pk=camera.pk).token_digest == camera.token_digest
+
+
+def test_a_code_that_is_used_while_a_new_one_is_made_holds_nobody_up(transactional_db: None, catalog: Catalog) -> None:
+    camera = catalog.cameras[0]
+
+    def elsewhere(work: Callable[..., Any], **given: Any) -> Any:
+        with closing(connection), suppress(Forbidden):
+            return work(**given)
+
+    with ThreadPoolExecutor(2) as people:
+        for _ in range(10):
+            _, code = services.offer_enrolment(by=catalog.experimenter, camera=camera)
+            used = people.submit(elsewhere, services.enrol_agent, code=code)
+            made = people.submit(elsewhere, services.offer_enrolment, by=catalog.experimenter, camera=camera)
+            _, newer = made.result()
+            assert used.result() is None or used.result()[0] == camera
+            assert services.enrol_agent(code=newer)[0] == camera
 
 
 def test_a_code_that_is_old_replaced_or_of_a_camera_that_is_off_is_refused(catalog: Catalog) -> None:

@@ -164,16 +164,19 @@ def weighings(user: Any) -> QuerySet[Weighing]:
 def _restriction(animal: Any, time: Any) -> Subquery:
     """Return the newest restriction of an animal at a time as ``{kind, reference, expected, alarm}``: g, %, %."""
     return Subquery(
-        Restriction.objects.filter(
-            Q(end__isnull=True) | Q(end__gt=time), animal=animal, start__lte=time, deleted__isnull=True
-        )
-        .order_by("-start", "id")
-        .values(
+        _restrictions(animal, time).values(
             judged=JSONObject(
                 kind="kind", reference="reference_weight", expected="expected_percentage", alarm="alarm_percentage"
             )
         )[:1]
     )
+
+
+def _restrictions(animal: Any, time: Any) -> QuerySet[Restriction]:
+    """Return the restrictions that an animal is under at a time, the newest first."""
+    return Restriction.objects.filter(
+        Q(end__isnull=True) | Q(end__gt=time), animal=animal, start__lte=time, deleted__isnull=True
+    ).order_by("-start", "id")
 
 
 def with_weights(queryset: QuerySet[Animal]) -> QuerySet[Animal]:
@@ -206,7 +209,7 @@ def care_of(user: Any, animal: Animal, limit: int = 100) -> dict[str, Any]:
         row.percentage, row.condition = judged(row.weight, row.judged_by)  # type: ignore[attr-defined]
     return {
         "weights": weights,
-        "restriction": animal.restrictions.filter(end=None, deleted=None).first(),
+        "restriction": _restrictions(animal, timezone.now()).first(),
         "procedures": entries(user, Procedure).filter(animal=animal, deleted=None)[:limit],
         "implants": entries(user, Implant).filter(animal=animal, deleted=None)[:limit],
         "housings": housings(user).filter(animal=animal)[:10],

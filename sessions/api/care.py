@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import django_filters as df
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -68,7 +69,12 @@ class AdministrationFilter(TimedFilter):
 
 class RestrictionFilter(PeriodFilter):
     kind = df.ChoiceFilter(choices=RestrictionKind.choices)
-    running = df.BooleanFilter(field_name="end", lookup_expr="isnull", help_text="Not ended yet.")
+    running = df.BooleanFilter(method="filter_running", help_text="Not ended yet.")
+
+    def filter_running(self, rows: QuerySet[Any], name: str, value: bool) -> QuerySet[Any]:  # noqa: ARG002
+        """Narrow to what has not ended: its end is not known, or to come."""
+        ended = Q(end__lte=timezone.now())
+        return rows.exclude(ended) if value else rows.filter(ended)
 
 
 class ProcedureFilter(PeriodFilter):

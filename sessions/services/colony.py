@@ -10,6 +10,7 @@ from django.utils import timezone
 from sessions.errors import Invalid
 from sessions.models import Allele, Animal, BreedingPair, Litter, Project, Sex
 from sessions.permissions import require
+from sessions.services.animals import update_animal
 from sessions.services.laboratory import require_experimenter
 from sessions.services.transaction import checked, one_write, only_known
 
@@ -59,6 +60,10 @@ def update_pair(*, by: Any, pair: BreedingPair, **changes: Any) -> BreedingPair:
         for field, value in changes.items():
             setattr(pair, field, value)
         _fit(by, pair)
+        first = pair.litters.order_by("born").first()
+        if first is not None and pair.start is not None and first.born < pair.start:
+            sentence = f"{pair} has a litter of {first.born:%Y-%m-%d}, so it was put together before."
+            raise Invalid(sentence, {"start": [sentence]})
         checked(pair).save()
     return pair
 
@@ -82,15 +87,19 @@ def create_litter(
 
 
 def update_litter(*, by: Any, litter: Litter, **changes: Any) -> Litter:
-    """Correct a litter, or say when it was weaned."""
+    """Correct a litter, or say when it was weaned; its animals that were born on its day are born on the new one."""
     only_known(changes, {"born", "size", "weaned", "notes"}, "a litter")
     with one_write():
         litter = Litter.objects.select_for_update(of=("self",)).select_related("pair__project").get(pk=litter.pk)
         require(by, "change", litter)
+        born = litter.born
         for field, value in changes.items():
             setattr(litter, field, value)
         _of_its_pair(litter)
         checked(litter).save()
+        if litter.born != born:
+            for animal in litter.animals.filter(birth_date=born).order_by("identifier"):
+                update_animal(by=by, animal=animal, birth_date=litter.born)
     return litter
 
 

@@ -59,6 +59,18 @@ def test_a_weight_is_judged_by_the_restriction_of_its_time(lab, api):
     assert told == [(86.25, "good", who), (82.5, "low", who), (77.5, "alarm", who), (None, "", who)]
 
 
+def test_the_restriction_of_now_has_begun_and_not_ended_whatever_is_planned(lab, api):
+    now = timezone.now()
+    reference = {"by": lab.experimenter, "animal": lab.animal, "reference_weight": 400}
+    food = services.add_entry(Restriction, kind="food", start=now - 2 * DAY, end=now + 3 * DAY, **reference)
+    services.add_entry(Restriction, kind="water", start=now - 9 * DAY, end=now - 8 * DAY, **reference)
+    planned = services.add_entry(Restriction, kind="water", start=now + DAY, **reference)
+    assert selectors.care_of(lab.viewer, lab.animal)["restriction"] == food
+    for running, expected in (("true", {food, planned}), ("false", set(Restriction.objects.all()) - {food, planned})):
+        rows = api().get(f"/api/v1/restrictions/?running={running}").json()["results"]
+        assert {row["id"] for row in rows} == {str(row.pk) for row in expected}
+
+
 @pytest.mark.parametrize(
     ("model", "values", "field"),
     [
@@ -233,6 +245,17 @@ def test_the_colony_breeds(lab, api):
     assert api().post("/api/v1/animals/", {**body, "birth_date": "2026-02-01"}, format="json").status_code == 400
     assert api().post("/api/v1/animals/", body, format="json").status_code == 201
     assert api().get("/api/v1/litters/?pair=P1").json()["results"][0]["animals"] == ["R300"]
+    address = f"/api/v1/litters/{litter['id']}/"
+    services.update_animal(
+        by=lab.experimenter, animal=Animal.objects.get(identifier="R300"), birth_date=date(2026, 1, 24)
+    )
+    assert api().patch(address, {"born": "2026-01-25"}, format="json").status_code == 200
+    # The same fact of its animals, too, so that they can still be changed.
+    row = services.update_animal(by=lab.experimenter, animal=Animal.objects.get(identifier="R300"), notes="grey")
+    assert row.birth_date == date(2026, 1, 25)
+    late = api().patch(f"/api/v1/breeding-pairs/{row.litter.pair_id}/", {"start": "2026-02-01"}, format="json")
+    assert (late.status_code, "start" in late.json()["errors"]) == (400, True)
+    assert api().patch(address, {"weaned": "2026-02-15"}, format="json").status_code == 200
     allele = services.create_allele(by=lab.experimenter, name="Pvalb-Cre")
     tested = {"allele": allele, "zygosity": "heterozygous", "tested": date(2026, 2, 20)}
     services.add_entry(Genotype, by=lab.experimenter, animal=Animal.objects.get(identifier="R300"), **tested)

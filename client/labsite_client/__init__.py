@@ -94,7 +94,12 @@ class Laboratory:
 
     def change(self, collection: str, row: Row, **values: Any) -> Row:
         """Change fields of a row; ``LabsiteError`` with status 412 when somebody changed it since ``row`` was read."""
-        etag = row.etag or self.get(collection, row["id"]).etag
+        etag = row.etag
+        if etag is None:
+            # A row of a list does not say which version it is.
+            now = self.get(collection, row["id"])
+            if (etag := now.etag) and any(now[name] != row[name] for name in now.keys() & row.keys()):
+                raise LabsiteError(412, "Somebody changed this since you read it; read it again and decide anew.", {})
         headers = {"If-Match": etag} if etag else {}
         return _row(self._ask("PATCH", self.url + f"{collection}/{row['id']}/", json=values, headers=headers))
 

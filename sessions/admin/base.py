@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.contrib.admin.options import BaseModelAdmin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
@@ -16,8 +15,8 @@ from sessions.models import Animal, BreedingPair, Litter, Procedure, Project, Ri
 from sessions.permissions import RANK, can, projects_for, rank_in, visible
 
 
-class OwnChoices(BaseModelAdmin):
-    """Forms that offer, and take, only what the user may name: what is offered is no more than what is taken."""
+class OwnChoices:
+    """Mixin of pages and inlines: their forms offer, and take, only what the user may name."""
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Offer only rows of the projects in which the user may change."""
@@ -36,7 +35,7 @@ class OwnChoices(BaseModelAdmin):
         }
         if (rows := limited.get(db_field.remote_field.model)) is not None:
             kwargs["queryset"] = rows()
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
 
 
 class LabAdmin(OwnChoices, ModelAdmin):

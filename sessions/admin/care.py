@@ -92,7 +92,8 @@ class EntryForm(ModelForm):
     """Refuses, beside its field, what one row alone cannot tell to be wrong."""
 
     def _post_clean(self) -> None:
-        super()._post_clean()  # type: ignore[misc] - Django's own, after which the row has its values
+        # After Django's own, the row has the values of the fields.
+        super()._post_clean()  # type: ignore[misc]
         if self.errors:
             return
         try:

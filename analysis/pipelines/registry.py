@@ -18,11 +18,12 @@ from analysis.pipelines.base import Pipeline
 from analysis.pipelines.decode_position import DecodePosition
 from analysis.pipelines.ephys_inspect import EphysInspect
 from analysis.pipelines.ephys_lfp import EphysLfp
+from analysis.pipelines.ephys_sort import EphysSort
 from analysis.pipelines.ephys_spikes import EphysSpikes
 from analysis.pipelines.video_track import VideoTrack
 
 GROUP = "labsite.pipelines"
-_OURS: tuple[type[Pipeline], ...] = (DecodePosition, EphysInspect, EphysLfp, EphysSpikes, VideoTrack)
+_OURS: tuple[type[Pipeline], ...] = (DecodePosition, EphysInspect, EphysLfp, EphysSort, EphysSpikes, VideoTrack)
 
 
 class UnknownPipelineError(LookupError):

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef
 from pydantic import ValidationError
 
 from analysis.jobs import transitions, wake
 from analysis.jobs.inputs import fingerprint, input_files
 from analysis.jobs.models import ANSWERING, ENDED, Job, JobInput, Result
 from sessions.errors import Conflict, Invalid
-from sessions.models import Recording
+from sessions.models import Recording, Session
 from sessions.permissions import require, visible
 
 if TYPE_CHECKING:
@@ -84,6 +85,16 @@ def submit(
             job.refresh_from_db()
             return Submission(job, created=True)
     raise Conflict("The same job was queued and ended several times in this moment; look at the list of jobs.")
+
+
+def follow_session(*, session: Session) -> int:
+    """Give the jobs on a session's recordings to the project that it went to; returns how many.
+
+    A job that also reads recordings of another project stays where it is.
+    """
+    elsewhere = JobInput.objects.filter(job=OuterRef("pk")).exclude(recording__session__project=session.project_id)
+    jobs = Job.objects.filter(inputs__recording__session=session).exclude(project=session.project_id)
+    return jobs.filter(~Exists(elsewhere)).update(project=session.project_id)
 
 
 def cancel(*, user: Any, job: Job) -> Job:

@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 
 # Sent after the transaction that ended a session; ``session`` is the row. Whoever records it stops then.
 session_ended = Signal()
+# Sent in the transaction that gives a session to another project; ``session`` is the row. What others made of it and
+# keep under its project goes there, too.
+session_moved = Signal()
 
 
 def group_of(session_id: UUID | str) -> str:

@@ -15,6 +15,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from sessions.admin.base import AdministratorsAdmin, AuditedAdmin, LabAdmin, OwnedInline, SharedAdmin
 from sessions.admin.care import RoundActions, WithCare
+from sessions.live import session_moved
 from sessions.models import (
     Animal,
     ApiToken,
@@ -140,6 +141,12 @@ class SessionAdmin(AuditedAdmin):
     autocomplete_fields = ("project", "rig", "task", "people")
     date_hierarchy = "start"
     inlines = (SessionAnimalInline,)
+
+    def save_model(self, request: HttpRequest, obj: Session, form: Any, change: bool) -> None:
+        """Let what was made of a session follow it to another project."""
+        super().save_model(request, obj, form, change)
+        if change and "project" in form.changed_data:
+            session_moved.send(Session, session=obj)
 
 
 class DataFileInline(TabularInline):

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from sessions.errors import Conflict, Invalid
-from sessions.live import session_ended, tell
+from sessions.live import session_ended, session_moved, tell
 from sessions.models import Animal, Project, Rig, Session, SessionAnimal, Task
 from sessions.permissions import LABORATORY, require
 from sessions.services.notes import add_note
@@ -114,8 +114,9 @@ def update_session(*, by: Any, session: Session, **changes: Any) -> Session:
 def move_session(*, by: Any, session: Session, from_animal: Animal, to_animal: Animal, reason: str = "") -> Session:
     """Say that a session was another animal's; a note on the session tells of it, and the history keeps both.
 
-    A session that was this animal's alone goes to the other's project with it. ``Invalid`` when the first animal is not
-    in it; ``Conflict`` when the other is in another session at that time. Moving it back undoes it.
+    A session that was this animal's alone goes to the other's project with it, and so do its analyses. ``Invalid`` when
+    the first animal is not in it; ``Conflict`` when the other is in another session at that time. Moving it back undoes
+    it.
     """
     with one_write():
         session = Session.objects.select_for_update(of=("self",)).select_related("project").get(pk=session.pk)
@@ -131,8 +132,10 @@ def move_session(*, by: Any, session: Session, from_animal: Animal, to_animal: A
         if session.project_id != to_animal.project_id and not alone:
             sentence = f"{to_animal} is of the project {to_animal.project}, the session's other animals are not."
             raise Invalid(sentence, {"to_animal": [sentence]})
-        session.project = to_animal.project
-        session.save(update_fields=["project"])
+        if session.project_id != to_animal.project_id:
+            session.project = to_animal.project
+            session.save(update_fields=["project"])
+            session_moved.send(Session, session=session)
         part.animal = to_animal
         part.save(update_fields=["animal"])
         add_note(by=by, session=session, text=f"Moved from {from_animal} to {to_animal}. {reason}".strip())

@@ -12,7 +12,8 @@ from rest_framework.test import APIClient
 
 from analysis.jobs.models import Job, JobState
 from analysis.services import submit
-from sessions.models import Project, Session
+from sessions.models import Animal, Membership, Project, Session, SessionAnimal, Species
+from sessions.services import move_session
 from tests.jobs.conftest import ended, record
 
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
@@ -39,6 +40,29 @@ def test_pipelines_say_what_they_take(lab):
     window = mean["parameters"]["properties"]["window"]
     assert (window["unit"], window["default"], window["maximum"]) == ("s", 0.5, 10)
     assert client_of(lab.viewer).get("/api/v1/pipelines/?nmae=x").status_code == 400
+
+
+@pytest.mark.django_db
+def test_jobs_go_with_their_session_to_another_project(lab):
+    rat = Species.objects.create(name="rat")
+    newcomer = Project.objects.create(name="Fear")
+    Membership.objects.create(project=newcomer, user=lab.experimenter, role="experimenter")
+    Membership.objects.create(project=newcomer, user=lab.outsider, role="viewer")
+    mine, theirs = (Animal.objects.create(identifier=p.name, project=p, species=rat) for p in (lab.project, newcomer))
+    SessionAnimal.objects.create(session=lab.session, animal=mine)
+    beside = record(Session.objects.create(project=lab.project, start=lab.session.end), "beside")
+    alone = submit(user=lab.experimenter, pipeline="test.mean", recordings=[lab.recording.pk]).job
+    of_both = submit(user=lab.experimenter, pipeline="test.mean", recordings=[lab.recording.pk, beside.pk]).job
+
+    def seen_by(user) -> set[str]:
+        return {row["id"] for row in client_of(user).get("/api/v1/jobs/").json()["results"]}
+
+    move_session(by=lab.experimenter, session=lab.session, from_animal=mine, to_animal=theirs)
+    assert seen_by(lab.outsider) == {str(alone.pk)}
+    assert seen_by(lab.viewer) == {str(of_both.pk)}
+    move_session(by=lab.experimenter, session=lab.session, from_animal=theirs, to_animal=mine)
+    assert seen_by(lab.outsider) == set()
+    assert seen_by(lab.viewer) == {str(alone.pk), str(of_both.pk)}
 
 
 @pytest.mark.django_db(transaction=True)

@@ -18,9 +18,9 @@ from analysis.figures.spec import Axis, Band, Bars, Figure, Image, Layer, Line, 
 
 _NOWHERE = np.full(2, np.nan)
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
-# Height of the drawing in px: the page stretches it to the width of its card.
 # Radians: names beside each other would run into one another on a phone.
 _SLANT = 0.5
+# Height of the drawing in px: the page stretches it to the width of its card.
 _HEIGHT = {"full": 360, "half": 340}
 
 

@@ -101,9 +101,13 @@ def port(text: str) -> int:
 
 def processes(text: str) -> int:
     """A number of processes from the command line."""
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= MOST_PROCESSES):
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if not 1 <= number <= MOST_PROCESSES:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of processes; write one from 1 to {MOST_PROCESSES}")
-    return int(text)
+    return number
 
 
 def main(arguments: list[str]) -> int:  # noqa: RET503 - exec does not return

@@ -60,6 +60,13 @@ def test_a_port_must_be_one():
         assert "is no port" in answer.stderr
 
 
+def test_so_many_processes_as_could_never_run_are_refused():
+    for web in ("0", "65", "000199999", "two"):
+        answer = lab("up", f"--web={web}")
+        assert answer.returncode == 2
+        assert "is no number of processes" in answer.stderr
+
+
 def test_a_home_that_is_a_file_is_refused(tmp_path):
     home = tmp_path / "home"
     home.write_text("a file")

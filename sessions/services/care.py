@@ -153,11 +153,25 @@ def agree(row: Entry) -> None:
     if isinstance(row, Weighing | Administration) and row.time > timezone.now() + CLOCK_ERROR:
         sentence = "This time has not come yet."
         raise Invalid(sentence, {"time": [sentence]})
+    if isinstance(row, Weighing | Administration):
+        _require_living(row)
     if isinstance(row, Administration) and not row.unit and row.kind in AdministrationKind.values:
         row.unit = UNITS[AdministrationKind(row.kind)]
     if isinstance(row, Implant) and row.procedure is not None and row.procedure.animal_id != row.animal_id:
         sentence = f"This procedure was on another animal than {row.animal}."
         raise Invalid(sentence, {"procedure": [sentence]})
+
+
+def _require_living(row: Weighing | Administration) -> None:
+    """Refuse what was not done to a living animal: the wrong animal was chosen, or the wrong day."""
+    day, animal, what = timezone.localtime(row.time).date(), row.animal, row._meta.verbose_name
+    if animal.death_date is not None and animal.death_date < day:
+        sentence = f"{animal} died on {animal.death_date:%Y-%m-%d}, before this {what}."
+    elif animal.birth_date is not None and animal.birth_date > day:
+        sentence = f"{animal} was born on {animal.birth_date:%Y-%m-%d}, after this {what}."
+    else:
+        return
+    raise Invalid(sentence, {"time": [sentence]})
 
 
 # Fields that the services themselves fill in when others change.

@@ -93,6 +93,18 @@ def test_what_cannot_be_is_refused_with_its_field(lab, model, values, field):
     assert not model.objects.exists()
 
 
+def test_nobody_weighs_or_waters_the_dead_or_the_unborn(lab, api):
+    born, died = NOON.date(), NOON.date() + 2 * DAY
+    services.update_animal(by=lab.manager, animal=lab.animal, birth_date=born, death_date=died, status="dead")
+    for name, value in (("weighings", {"weight": 300}), ("administrations", {"kind": "water", "amount": 5})):
+        took = {}
+        for day in (-1, 0, 2, 3):
+            body = {"animal": "R214", "time": (NOON + day * DAY).isoformat(), **value}
+            reply = api().post(f"/api/v1/{name}/", body, format="json")
+            took[day] = (reply.status_code, *reply.json().get("errors", {}))
+        assert took == {-1: (400, "time"), 0: (201,), 2: (201,), 3: (400, "time")}
+
+
 def test_one_restriction_of_a_kind_at_a_time_whoever_writes(lab):
     water = {"animal": lab.animal, "kind": "water", "reference_weight": 400}
     services.add_entry(Restriction, by=lab.experimenter, **water)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 from uuid import UUID
 
@@ -34,8 +35,10 @@ def care(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_safe
 def who(request: HttpRequest) -> HttpResponse:
-    """Tell the script whose words would be sent now."""
-    return JsonResponse({"user": request.user.pk}, headers={"Cache-Control": "no-store"})
+    """Tell the script whose words would be sent now, and the time (ms since 1970): a phone's clock may be wrong."""
+    return JsonResponse(
+        {"user": request.user.pk, "now": round(time.time() * 1000)}, headers={"Cache-Control": "no-store"}
+    )
 
 
 @login_required

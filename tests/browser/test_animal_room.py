@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import datetime, timedelta
 from http.client import HTTPConnection
 from io import BytesIO
 from types import SimpleNamespace
@@ -17,6 +19,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 from PIL import Image
 
 from sessions import services
@@ -98,6 +101,17 @@ def rest(room: SimpleNamespace, name: str) -> list[dict[str, Any]]:
     with closing(asked):
         asked.request("GET", f"/api/v1/{name}/?ordering=created", headers={"Cookie": f"sessionid={room.reader}"})
         return json.load(asked.getresponse())["results"]
+
+
+def be(role: str) -> None:
+    """Give Ana another role: in a thread of its own, for Django asks for nothing in that of Playwright's loop."""
+
+    def give() -> None:
+        Membership.objects.filter(user__username="ana").update(role=role)
+        connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(give).result()
 
 
 def waits(page: Any, count: int) -> None:
@@ -182,6 +196,51 @@ def test_a_weight_is_kept_once_however_often_it_is_pressed_and_never_lost_unsaid
     form.get_by_role("button").click()
     form.get_by_text("kept on the server").wait_for()
     assert [row["weight"] for row in rest(room, "weighings")[len(SIX) :]] == [380, 381]
+
+
+@pytest.mark.long
+def test_a_phone_whose_clock_is_fast_weighs_at_the_servers_time(page, room):
+    page.clock.set_fixed_time(timezone.now() + timedelta(hours=3))
+    page.get_by_role("link", name="Weigh", exact=True).click()
+    waits(page, 0)
+    form = page.locator("form[data-name=W1]")
+    form.get_by_label("Weight of W1 in grams").fill("380.")
+    began = timezone.now()
+    form.get_by_role("button").click()
+    form.get_by_text("kept on the server, with the server's time: this clock is 3.0 h fast").wait_for()
+    [new] = rest(room, "weighings")[len(SIX) :]
+    # The clock of the test stands still, so the time that a slow machine takes to send counts as more of its error.
+    assert abs(datetime.fromisoformat(new["time"]) - began) < timedelta(minutes=10)
+
+
+@pytest.mark.long
+def test_what_the_server_refuses_is_sent_again_once_the_reason_is_gone(page, room):
+    page.get_by_role("link", name="Water", exact=True).click()
+    waits(page, 0)
+    page.get_by_label("mL for each").fill("1o")
+    page.get_by_role("button", name="Give water to all").click()
+    page.get_by_text("Write a number, such as 1.5.").wait_for()
+    be("viewer")
+    page.get_by_label("mL for each").fill(",5")
+    page.get_by_role("button", name="Give water to all").click()
+    page.get_by_text("6 refused.").wait_for()
+    assert fits(page)
+    be("experimenter")
+    page.get_by_role("button", name="Try again").first.click()
+    page.get_by_text("5 refused.").wait_for()
+    waits(page, 0)
+    assert [row["amount"] for row in rest(room, "administrations")] == [0.5]
+
+    page.goto(room.cage)
+    page.get_by_role("link", name="Note", exact=True).click()
+    page.get_by_label("What you saw").fill("Fur ruffled.")
+    photo = {"name": "a.heic", "mimeType": "image/heic", "buffer": b"no picture that is known here"}
+    page.get_by_label("Photo").set_input_files(photo)
+    page.get_by_role("button", name="Keep the note").click()
+    page.get_by_role("button", name="Send without the photo").click()
+    page.get_by_text("5 refused.").wait_for()
+    waits(page, 0)
+    assert [(row["text"], row["photo"]) for row in rest(room, "notes")] == [("Fur ruffled.", None)]
 
 
 @pytest.mark.long

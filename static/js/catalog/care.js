@@ -8,6 +8,8 @@ const LONGEST_SIDE = 1600;
 const STRANGE = 0.25;
 // Answers that say that the same may work later.
 const LATER = new Set([401, 408, 425, 429]);
+// A phone's clock that is wrong by more is put right by the server's. A slow answer looks like a clock wrong by less.
+const CLOCK_ERROR_MS = 120_000;
 
 // ---- what waits, in the browser
 
@@ -39,12 +41,24 @@ function newKey() {
   return `care-${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
-async function keep(address, body, label, row) {
-  const entry = { key: newKey(), user, address, body, label, row, created: Date.now(), problem: "" };
-  await inStore("readwrite", (store) => store.put(entry));
+function entryOf(address, body, label, row) {
+  return { key: newKey(), user, address, body, label, row, created: Date.now(), problem: "" };
+}
+
+/** Keep all of them or none, so that a page left in between leaves no cage half watered. */
+async function keep(entries) {
+  await inStore("readwrite", (store) => entries.map((entry) => store.put(entry)).at(-1));
   await show();
   send();
-  return entry;
+}
+
+/** Change what waits, unless it is gone; return what it was. */
+async function change(entry, changed) {
+  return inStore("readwrite", (store) => {
+    const found = store.get(entry.key);
+    found.onsuccess = () => { if (found.result) store.put(changed(found.result)); };
+    return found;
+  });
 }
 
 // ---- sending
@@ -53,14 +67,25 @@ function cookie(name) {
   return document.cookie.split("; ").find((part) => part.startsWith(`${name}=`))?.slice(name.length + 1) ?? "";
 }
 
-async function sameUser() {
+/** By how many ms this phone's clock is ahead of the server's; null when somebody else, or nobody, is logged in. */
+async function aheadOfServer() {
+  const asked = Date.now();
   const reply = await fetch(panel.dataset.who, { redirect: "manual", headers: { Accept: "application/json" } });
-  return reply.ok && (await reply.json()).user === user;
+  const answer = reply.ok ? await reply.json() : {};
+  return answer.user === user ? (asked + Date.now()) / 2 - answer.now : null;
+}
+
+function dated(entry, ahead) {
+  if ("ahead" in entry) return entry;
+  if (Math.abs(ahead) < CLOCK_ERROR_MS) return { ...entry, ahead: 0 };
+  const time = new Date(Date.parse(entry.body.time) - ahead).toISOString();
+  return { ...entry, ahead, body: { ...entry.body, time } };
 }
 
 let sending = false;
 let again = false;
 let reason = "";
+const KEPT = "✓ kept on the server";
 
 async function send() {
   if (sending) { again = true; return; }
@@ -83,13 +108,17 @@ async function sendAll() {
   // refused instead of being taken as somebody else's.
   const token = cookie("csrftoken");
   try {
-    if (!(await sameUser())) {
+    const ahead = await aheadOfServer();
+    if (ahead === null) {
       reason = "You are not logged in any more; log in, and it is sent.";
       return;
     }
     reason = "";
     for (const entry of mine) {
-      if (!(await sendOne(entry, token))) return;
+      // Once, and for every tab: what is sent under a key must stay the same.
+      const before = await change(entry, (waits) => dated(waits, ahead));
+      if (before && !(await sendOne(dated(before, ahead), token))) return;
+      if (!before) tell(entry, KEPT, "good");
     }
   } catch {
     reason = "The server does not answer; it is sent when it does.";
@@ -105,7 +134,7 @@ async function sendOne(entry, token) {
   });
   if (reply.ok) {
     await inStore("readwrite", (store) => store.delete(entry.key));
-    tell(entry, "✓ kept on the server", "good");
+    tell(entry, KEPT + clockWords(entry.ahead), "good");
     await show();
     return true;
   }
@@ -120,6 +149,13 @@ async function sendOne(entry, token) {
   tell(entry, `▲ ${detail}`, "alarm");
   await show();
   return true;
+}
+
+function clockWords(ahead) {
+  if (!ahead) return "";
+  const minutes = Math.round(Math.abs(ahead) / 60_000);
+  const span = minutes < 90 ? `${minutes} min` : minutes < 2880 ? `${(minutes / 60).toFixed(1)} h` : `${Math.round(minutes / 1440)} days`;
+  return `, with the server's time: this clock is ${span} ${ahead > 0 ? "fast" : "slow"}`;
 }
 
 function tell(entry, text, condition) {
@@ -153,17 +189,33 @@ function line(entry) {
   item.append(text);
   if (entry.problem) {
     item.className = "refused";
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "button";
-    button.textContent = "Discard";
-    button.addEventListener("click", async () => {
-      await inStore("readwrite", (store) => store.delete(entry.key));
-      await show();
-    });
-    item.append(button);
+    const again = (waits) => ({ ...waits, problem: "" });
+    const buttons = document.createElement("span");
+    buttons.className = "actions";
+    buttons.append(button("Try again", () => change(entry, again)));
+    if (entry.body.photo && entry.body.text) {
+      buttons.append(button("Send without the photo", () => change(entry, (waits) => {
+        const { photo, ...body } = waits.body;
+        return again({ ...waits, body });
+      })));
+    }
+    buttons.append(button("Discard", () => inStore("readwrite", (store) => store.delete(entry.key))));
+    item.append(buttons);
   }
   return item;
+}
+
+function button(words, act) {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.className = "button";
+  made.textContent = words;
+  made.addEventListener("click", async () => {
+    await act();
+    await show();
+    send();
+  });
+  return made;
 }
 
 // ---- weights and water
@@ -178,7 +230,7 @@ function say(form, text, condition = "") {
 
 function number(text) {
   const plain = text.trim().replace(",", ".");
-  return /^\d+(\.\d+)?$/.test(plain) ? Number(plain) : NaN;
+  return /^(\d+\.?\d*|\.\d+)$/.test(plain) ? Number(plain) : NaN;
 }
 
 /** What a weight means: percentage of the reference, change since the last time; the server judges by the same rule. */
@@ -205,31 +257,36 @@ function judged(form, weight) {
   return { text: mark + words.join(" · "), condition: words.length ? condition : "", strange };
 }
 
-/** Keep what a form says, and tell in it where it is; false where the browser cannot keep it. */
-async function keepOf(form, address, body, label, row) {
-  let entry;
+/** Keep the entries of forms, and tell in each form where its own is; false where the browser cannot keep them. */
+async function keepOf(pairs) {
   try {
-    entry = await keep(address, body, label, row);
+    await keep(pairs.map(([, entry]) => entry));
   } catch {
-    say(form, "▲ Not kept: this browser could not. Open the page again; a private window or a full disk keeps nothing.", "alarm");
+    for (const [form] of pairs) say(form, "▲ Not kept: this browser could not. Open the page again; a private window or a full disk keeps nothing.", "alarm");
     return false;
   }
-  form.dataset.last = entry.key;
-  say(form, "kept in this browser");
+  for (const [form, entry] of pairs) {
+    form.dataset.last = entry.key;
+    say(form, "kept in this browser");
+  }
   // Sent meanwhile, before the form knew the key.
-  if (!(await all()).some((waits) => waits.key === entry.key)) say(form, "✓ kept on the server", "good");
+  const waiting = new Set((await all()).map((entry) => entry.key));
+  for (const [form, entry] of pairs) if (!waiting.has(entry.key)) say(form, KEPT, "good");
   return true;
 }
 
-async function keepEntry(form, amount) {
+function amountOf(form, amount) {
   const { entry: kind, animal, name, address } = form.dataset;
   const time = new Date().toISOString();
   const body = kind === "weigh" ? { animal, time, weight: amount } : { animal, time, kind: "water", amount, unit: "mL" };
-  const label = kind === "weigh" ? `${name}: ${amount} g` : `${name}: ${amount} mL of water`;
-  // Taken out at once: pressed again while the browser writes, there is nothing to keep a second time.
-  form.elements.amount.value = "";
-  if (!(await keepOf(form, address, body, label, animal))) form.elements.amount.value = amount;
-  else if (kind === "weigh") form.dataset.previous = amount;
+  return entryOf(address, body, kind === "weigh" ? `${name}: ${amount} g` : `${name}: ${amount} mL of water`, animal);
+}
+
+/** Keep an amount for each form. The field is emptied at once: pressed again, there is nothing to keep a second time. */
+async function keepAmount(field, amount, forms) {
+  field.value = "";
+  if (!(await keepOf(forms.map((form) => [form, amountOf(form, amount)])))) field.value = amount;
+  else for (const form of forms) if (form.dataset.entry === "weigh") form.dataset.previous = amount;
 }
 
 const forms = [...document.querySelectorAll("form[data-entry]")];
@@ -259,7 +316,7 @@ for (const form of forms) {
         return;
       }
     }
-    await keepEntry(form, amount);
+    await keepAmount(field, amount, [form]);
     const next = forms[forms.indexOf(form) + 1];
     next?.elements.amount.focus();
   });
@@ -269,9 +326,9 @@ document.querySelector("form[data-all]")?.addEventListener("submit", async (even
   event.preventDefault();
   const field = event.target.elements.amount;
   const amount = number(field.value);
-  if (!(amount > 0)) return;
-  field.value = "";
-  for (const form of forms) await keepEntry(form, amount);
+  if (!(amount > 0)) { say(event.target, "▲ Write a number, such as 1.5.", "alarm"); return; }
+  say(event.target, "");
+  await keepAmount(field, amount, forms);
 });
 
 // ---- notes
@@ -311,7 +368,7 @@ document.querySelector("form[data-note]")?.addEventListener("submit", async (eve
   button.disabled = true;
   try {
     if (file) body.photo = await photoText(file);
-    if (await keepOf(form, address, body, `Note on ${name}: ${text || "photo"}`, id)) form.reset();
+    if (await keepOf([[form, entryOf(address, body, `Note on ${name}: ${text || "photo"}`, id)]])) form.reset();
   } catch {
     say(form, "▲ The photo cannot be read; choose it again.", "alarm");
   } finally {

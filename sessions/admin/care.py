@@ -34,7 +34,7 @@ from sessions.models import (
     Weighing,
 )
 from sessions.permissions import can
-from sessions.services.care import agree
+from sessions.services.care import agree, carry_along
 
 # Each is in the address of the page, which has to stay short enough for every server.
 MOST_CHOSEN = 50
@@ -117,6 +117,7 @@ class EntryAdmin(SetAside):
         if not change and obj.person_id is None:
             obj.person = request.user
         super().save_model(request, obj, form, change)
+        carry_along(obj)
 
 
 STANDING = ("deleted", admin.EmptyFieldListFilter)

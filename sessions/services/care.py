@@ -83,6 +83,7 @@ def update_entry(*, by: Any, entry: E, **changes: Any) -> E:
             setattr(row, field, value)
         agree(row)
         checked(row).save(update_fields=sorted({*changes, *_FOLLOWING.get(model, ())}))
+        carry_along(row)
     return row
 
 
@@ -117,6 +118,7 @@ def undo_entry(*, by: Any, entry: W) -> W:
         if isinstance(row, Entry):
             agree(row)
         row.save()
+        carry_along(row)
     return row
 
 
@@ -139,6 +141,12 @@ def create_cage(*, by: Any, name: str, location: str = "") -> Cage:
         cage = Cage(name=name.strip(), location=location)
         checked(cage).save(force_insert=True)
     return cage
+
+
+def carry_along(row: Entry | Note) -> None:
+    """Let what belongs to an entry follow it to another animal: implants are where their procedure put them."""
+    if isinstance(row, Procedure):
+        Implant.objects.filter(procedure=row).exclude(animal=row.animal_id).update(animal=row.animal_id)
 
 
 def agree(row: Entry) -> None:

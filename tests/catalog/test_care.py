@@ -21,6 +21,7 @@ from sessions.models import (
     Cage,
     Genotype,
     Housing,
+    Implant,
     Note,
     Procedure,
     Restriction,
@@ -57,6 +58,18 @@ def test_a_weight_is_judged_by_the_restriction_of_its_time(lab, api):
     told = [(row["percentage"], row["condition"], row["person"]) for row in rows]
     who = "experimenter"
     assert told == [(86.25, "good", who), (82.5, "low", who), (77.5, "alarm", who), (None, "", who)]
+
+
+def test_implants_go_with_the_surgery_that_was_another_animals_and_back(lab, api):
+    by = lab.experimenter
+    other = services.create_animal(by=by, identifier="R215", project=lab.project, species=lab.rat)
+    surgery = services.add_entry(Procedure, by=by, animal=lab.animal, kind="implant")
+    implant = services.add_entry(Implant, by=by, animal=lab.animal, device="64-channel probe", procedure=surgery)
+    address = f"/api/v1/procedures/{surgery.pk}/"
+    assert api().patch(address, {"animal": "R215"}, format="json").status_code == 200
+    assert services.update_entry(by=by, entry=implant, region="CA1").animal == other
+    assert api().post(f"{address}undo/").status_code == 200
+    assert services.update_entry(by=by, entry=implant, region="CA3").animal == lab.animal
 
 
 def test_the_restriction_of_now_has_begun_and_not_ended_whatever_is_planned(lab, api):

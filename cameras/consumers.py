@@ -10,17 +10,14 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
-from django.contrib.auth import get_user_model
 from django.db import Error as DatabaseError
-from django.db.models import Q
-from django.utils import timezone
 
 from cameras.models import Camera
 from cameras.relay.hub import hub
 from cameras.relay.protocol import EXTENSION
 from cameras.relay.viewers import DirectViewer, PlainViewer
-from sessions.models import ApiToken
 from sessions.permissions import can
+from sessions.tokens import still_here
 from sessions.websockets import peer
 
 log = logging.getLogger(__name__)
@@ -45,24 +42,14 @@ def parse_query(query: bytes) -> tuple[str, int]:
     if rendition not in RENDITIONS:
         raise BadQuery(f"rendition is {rendition[:40]!r}, must be main or preview.")
     text = given.get("credit", str(DEFAULT_CREDIT))
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9] or "0") <= MOST_CREDIT:
+    if text not in map(str, range(1, MOST_CREDIT + 1)):
         raise BadQuery(f"credit is {text[:40]!r}, must be a number from 1 to {MOST_CREDIT}.")
     return rendition, int(text)
 
 
-def current(token: ApiToken) -> bool:
-    """Return whether a token that was valid when the socket opened still is."""
-    alive = Q(expires__isnull=True) | Q(expires__gt=timezone.now())
-    return ApiToken.objects.filter(alive, pk=token.pk, revoked__isnull=True).exists()
-
-
 def _may_watch(user: Any, token: Any, slug: str) -> int:
     """Return 0 when this user may watch this camera now, else the close code."""
-    if user is None or not user.is_authenticated:
-        return UNAUTHENTICATED
-    if token is not None and not current(token):
-        return UNAUTHENTICATED
-    fresh = get_user_model().objects.filter(pk=user.pk, is_active=True).first()
+    fresh = still_here(user, token)
     if fresh is None:
         return UNAUTHENTICATED
     camera = Camera.objects.select_related("rig__project").filter(slug=slug).first()

@@ -26,17 +26,15 @@ from typing import Any
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.contrib.auth import get_user_model
 from django.db import Error as DatabaseError
-from django.db.models import Q
-from django.utils import timezone
 from rest_framework.serializers import ValidationError
 
 from sessions import selectors, services
 from sessions.errors import LabError, rest_exception_handler
 from sessions.live import group_of
-from sessions.models import ApiToken, TokenScope
+from sessions.models import TokenScope
 from sessions.permissions import can
+from sessions.tokens import still_here
 
 NOT_UNDERSTOOD = 4400
 NOT_LOGGED_IN = 4401
@@ -97,20 +95,14 @@ class RecheckedConsumer(AsyncWebsocketConsumer):
         return await database_sync_to_async(self.look)()
 
     def user(self) -> Any:
-        """Return the user as the database has it now, or ``None`` when nobody is logged in."""
-        user = self.scope.get("user")
-        return None if user is None else get_user_model().objects.filter(pk=user.pk, is_active=True).first()
+        """Return the user as the database has it now, or ``None`` when nobody is logged in any more."""
+        return still_here(self.scope.get("user"), self.scope.get("token"))
 
     def look(self) -> tuple[int, str] | None:
         """Return close code and reason when this user may not (any more) see this session."""
-        user, token = self.user(), self.scope.get("token")
-        login = (NOT_LOGGED_IN, "Log in, or send a token that is valid.")
+        user = self.user()
         if user is None:
-            return login
-        if token is not None:
-            alive = Q(expires__isnull=True) | Q(expires__gt=timezone.now())
-            if not ApiToken.objects.filter(alive, pk=token.pk, revoked__isnull=True).exists():
-                return login
+            return NOT_LOGGED_IN, "Log in, or send a token that is valid."
         if not selectors.sessions(user).filter(pk=self.pk).exists():
             return NOT_HERE, "There is no such session here."
         return None

@@ -7,7 +7,8 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Q
+from django.contrib.auth import get_user_model
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from sessions.models import ApiToken, TokenScope
@@ -43,12 +44,18 @@ def revoke_token(*, token: ApiToken) -> None:
 def valid_token(key: str) -> ApiToken | None:
     """Return the token of a key when it is neither revoked nor expired and its user is active."""
     now = timezone.now()
-    token = (
-        ApiToken.objects.filter(digest=digest_of(key), revoked__isnull=True, user__is_active=True)
-        .filter(Q(expires__isnull=True) | Q(expires__gt=now))
-        .select_related("user")
-        .first()
-    )
+    token = _alive().filter(digest=digest_of(key), user__is_active=True).select_related("user").first()
     if token is not None and (token.last_used is None or now - token.last_used > LAST_USED_RESOLUTION):
         ApiToken.objects.filter(pk=token.pk).update(last_used=now)
     return token
+
+
+def still_here(user: Any, token: ApiToken | None) -> Any:
+    """Return who was let in, with or without a token, as the database has him now; ``None`` when he may be no more."""
+    if user is None or (token is not None and not _alive().filter(pk=token.pk).exists()):
+        return None
+    return get_user_model().objects.filter(pk=user.pk, is_active=True).first()
+
+
+def _alive() -> QuerySet[ApiToken]:
+    return ApiToken.objects.filter(Q(expires__isnull=True) | Q(expires__gt=timezone.now()), revoked__isnull=True)

@@ -84,6 +84,7 @@ def _refusals(laboratory: Laboratory, slug: str, catalog: Catalog) -> None:
         ("?rendition=huge", "rendition"),
         ("?credit=0", "credit"),
         ("?credit=9", "credit"),
+        ("?credit=000000002999999999", "credit"),
         ("?credit=x", "credit"),
     ):
         code, reason = closed_with(laboratory.connect_viewer(slug, catalog.keys["view"], query))

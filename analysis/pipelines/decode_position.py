@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from analysis.pipelines import clocks
 from analysis.pipelines.base import Input, InputRecording, Output, Parameters, Pipeline, PipelineError, Run
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class DecodePositionParameters(Parameters):
         None, "cm", "Length of the track from end to end of the animal's range; gives errors in cm.", gt=0
     )
     longest_gap: float = _quantity(0.5, "s", "Longer gaps between positions are left out, not bridged.", gt=0)
-    align: Literal["auto", "times", "starts"] = Field(
+    align: clocks.Align = Field(
         "auto",
         description=(
             "'times': spikes and positions are on one clock. 'starts': each counts from the start of its own "
@@ -140,7 +141,7 @@ def _decode(run: Run) -> Output:
     run.progress(0.02, "reading positions and spikes")
     behaviour = _behaviour(run, position_recording)
     trains = read_spikes(units_recording)
-    shift = _clock_shift(settings, units_recording, position_recording)
+    shift = clocks.shift_between(units_recording, position_recording, settings.align)
     inside = (trains.times + shift >= behaviour.edges[0]) & (trains.times + shift < behaviour.edges[-1])
     if not inside.any():
         raise PipelineError(
@@ -215,35 +216,6 @@ def _one(run: Run, kind: str) -> InputRecording:
     if len(found) != 1:
         raise PipelineError(f"Decoding needs one recording of {kind}, not {len(found)}.")
     return found[0]
-
-
-def _clock_shift(settings: DecodePositionParameters, units: InputRecording, position: InputRecording) -> float:
-    """Return the seconds that bring spikes onto the clock of the positions."""
-    align = settings.align
-    if align == "auto":
-        # Guessing here would shift spikes against behaviour and only make the decoder look bad.
-        from_start = [recording.parameters.get("clock") == "recording" for recording in (units, position)]
-        if from_start[0] != from_start[1]:
-            counting, other = ("units", "position") if from_start[0] else ("position", "units")
-            raise PipelineError(
-                f"The times of the {counting} recording count from its start, and the {other} recording does not say"
-                " from when its times count: set align to 'times' if both are on one clock, or to 'starts' if both"
-                " count from their starts."
-            )
-        align = "starts" if all(from_start) else "times"
-    if align == "times":
-        return 0.0
-    from datetime import datetime
-
-    starts = []
-    for recording in (units, position):
-        if recording.start is None:
-            raise PipelineError(
-                f"Times count from the start of each recording, but the {recording.kind} recording has no start in the"
-                " catalog."
-            )
-        starts.append(datetime.fromisoformat(recording.start))
-    return (starts[0] - starts[1]).total_seconds()
 
 
 def _behaviour(run: Run, recording: InputRecording) -> TrackBehaviour:

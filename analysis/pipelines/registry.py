@@ -20,10 +20,21 @@ from analysis.pipelines.ephys_inspect import EphysInspect
 from analysis.pipelines.ephys_lfp import EphysLfp
 from analysis.pipelines.ephys_sort import EphysSort
 from analysis.pipelines.ephys_spikes import EphysSpikes
+from analysis.pipelines.lfp_phase import LfpPhase
+from analysis.pipelines.lfp_ripples import LfpRipples
 from analysis.pipelines.video_track import VideoTrack
 
 GROUP = "labsite.pipelines"
-_OURS: tuple[type[Pipeline], ...] = (DecodePosition, EphysInspect, EphysLfp, EphysSort, EphysSpikes, VideoTrack)
+_OURS: tuple[type[Pipeline], ...] = (
+    DecodePosition,
+    EphysInspect,
+    EphysLfp,
+    EphysSort,
+    EphysSpikes,
+    LfpPhase,
+    LfpRipples,
+    VideoTrack,
+)
 
 
 class UnknownPipelineError(LookupError):

@@ -98,7 +98,8 @@ class Topic:
             # A process that only just began to listen knows nothing bad yet.
             starting = not self.reported_at and now - self.since < SILENT_AFTER
             reason = "connecting" if starting else str(self.reported.get("reason") or "offline: no agent is connected")
-            if self.reported_at and not heard:
+            # Of a camera that it said has gone, ingest says no more.
+            if self.reported_at and not heard and self.reported.get("online"):
                 reason = "offline: ingest does not answer"
         elif frozen:
             reason = str(self.reported.get("source_problem") or "frozen: the agent sends no new picture")

@@ -15,6 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from cameras.clock import ClockLine, Sample
+from cameras.relay import hub
 from cameras.wire import FLAG_KEY, FLAG_PREVIEW, FrameHeader, encode
 from tests.cameras.browsing import Browser, Listener, cookie_of
 from tests.cameras.conftest import make_catalog
@@ -146,3 +147,16 @@ def test_the_offset_now_follows_a_clock_that_was_set() -> None:
     line.samples.append(Sample(102 * second, -3_010 * ms, 2 * ms))
     assert line.offset_now() == -3010
     assert ClockLine().offset_now() is None
+
+
+def test_an_agent_that_has_gone_is_told_from_an_ingest_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(hub.time, "monotonic", lambda: now[0])
+    gone = "offline: the agent is not connected"
+    said = {}
+    for state in ({"online": True}, {"online": False, "reason": gone}):
+        topic = hub.Topic("box", "preview")
+        topic.reported, topic.reported_at = state, now[0]
+        now[0] += hub.SILENT_AFTER + 1
+        said[state["online"]] = topic.state()["reason"]
+    assert said == {True: "offline: ingest does not answer", False: gone}

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import tempfile
 import tomllib
 import urllib.error
@@ -39,7 +40,7 @@ class Enrolled:
 
 
 def enrol(options: argparse.Namespace) -> str:
-    """Use ``options.enrol`` up and write the camera to ``options.config``; returns what was done, in a sentence.
+    """Use ``options.enrol`` up and write the camera to ``options.config``; returns what was done, and what is next.
 
     The file is readable by its owner alone. Other cameras in it, and comments, stay; a camera that is in it already
     gets the new token. Whether the file can be written is found out before the code is used.
@@ -64,7 +65,10 @@ def enrol(options: argparse.Namespace) -> str:
         from_toml(path)
     except ConfigError as error:
         raise EnrolmentError(f"The token of {enrolled.slug} was written, but now {error}") from error
-    return f"{enrolled.name} ({enrolled.slug}) was written to {path}, which only you can read."
+    return (
+        f"{enrolled.name} ({enrolled.slug}) was written to {path}, which only you can read.\n"
+        f"Its pictures come once the agent runs: labsite-agent --config {shlex.quote(str(path))}"
+    )
 
 
 def ask(server: str | None, code: str) -> Enrolled:

@@ -200,6 +200,7 @@ def test_the_agent_enrols_and_sends_pictures(laboratory: Laboratory, tmp_path: P
     assert (camera.slug in done.stdout, oct(config.stat().st_mode & 0o777)) == (True, "0o600")
     token = tomllib.loads(config.read_text())["camera"][0]["token"]
     assert token not in done.stdout + done.stderr
+    assert f"labsite-agent --config {config}" in done.stdout
     laboratory.run("agent-enrolled", command)
     wait_for(lambda: laboratory.state(camera.slug).get("fps"), "picture of the enrolled camera")
     again = enrolment()

@@ -7,6 +7,7 @@ is ever touched here.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import time
@@ -115,7 +116,8 @@ def prune(
     """Throw away what is older than a camera's hours, then the oldest of all while less than ``wanted_free`` is free.
 
     A camera that is not in ``hours`` keeps nothing. ``busy`` holds for a camera the time (ns) from which its pieces are
-    being copied, and stay. What may still be written stays, too. Returns how many pieces were thrown away.
+    being copied, and stay. So does what is still open for writing, though nothing came for long from a frozen camera.
+    Returns how many pieces were thrown away.
     """
     now = time.time() if now is None else now
     busy = busy or {}
@@ -125,7 +127,7 @@ def prune(
         for folder in folders:
             piece = _piece(folder) or Piece(folder, 0, 0, 0, 0, folder.stat().st_mtime)
             held = camera.name in busy and piece.stop_ns >= busy[camera.name]
-            if now - piece.written < WRITTEN_WITHIN or held:
+            if now - piece.written < WRITTEN_WITHIN or held or _is_open(folder):
                 continue
             if piece.stop_ns / 1e9 < now - hours.get(camera.name, 0) * 3600:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -148,6 +150,18 @@ def _folders(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
     except FileNotFoundError:
         return []
+
+
+def _is_open(folder: Path) -> bool:
+    """Return whether a piece has a writer: it holds a lock on the table as long."""
+    try:
+        with (folder / TABLE).open("rb") as table:
+            fcntl.flock(table, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _remove_empty(folder: Path) -> None:

@@ -110,6 +110,14 @@ def test_what_is_old_goes_and_nothing_else(tmp_path: Path) -> None:
     assert len(frametable.read(tmp_path / "video" / "a")) == 2
 
 
+def test_a_piece_stays_while_its_writer_has_it_open_however_long_no_picture_came(tmp_path: Path) -> None:
+    (folder,) = keep(tmp_path, "frozen", range(1, 11))
+    writer = FrameStore(folder, frametable.read(folder).recording)
+    assert ring.prune(tmp_path, {}, free=lambda: 0, wanted_free=1) == 0
+    writer.close()
+    assert ring.prune(tmp_path, {}, free=lambda: 0, wanted_free=1) == 1
+
+
 def test_a_low_disk_takes_the_oldest_of_all_and_no_more_than_needed(tmp_path: Path) -> None:
     keep(tmp_path, "a", range(1, 11), range(300, 311))
     keep(tmp_path, "b", range(100, 111), range(500, 511))

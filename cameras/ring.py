@@ -96,14 +96,6 @@ def frames_between(kept: Iterable[Piece], start_ns: int, stop_ns: int) -> Iterat
             yield Frame(header, picture)
 
 
-def offset_ns(kept: Iterable[Piece]) -> int:
-    """Return the clock's offset of the camera's agent (agent minus server, ns) as the last piece has it."""
-    for piece in reversed(list(kept)):
-        if (offset := _offset(piece.folder)) is not None:
-            return offset
-    return 0
-
-
 def prune(
     root: Path,
     hours: Mapping[str, float],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from sessions.errors import Conflict, Invalid
@@ -100,20 +101,25 @@ def restore_entry(*, by: Any, entry: W) -> W:
 def undo_entry(*, by: Any, entry: W) -> W:
     """Make what was written down what it was before its last change; to undo that again brings the change back.
 
-    ``Conflict`` when it never changed: what should not be there at all is set aside by ``delete_entry``.
+    ``Conflict`` when it never changed: what should not be there at all is set aside by ``delete_entry``. Tags of a note
+    are no part of its versions.
     """
     with one_write():
         row: W = _locked(type(entry), entry.pk)
         require(by, "change", row)
         versions = list(row.history.order_by("-pgh_id")[:2])  # type: ignore[union-attr]
         if len(versions) < 2:  # noqa: PLR2004 - the one there is, and the one before
-            raise Conflict("There is nothing to undo: this never changed since it was written down.")
+            what = "its text and time" if isinstance(row, Note) else "this"
+            raise Conflict(f"There is nothing to undo: {what} never changed since it was written down.")
         now, before = versions
         if (now.deleted is None) != (before.deleted is None):
             require(by, "delete", row)
         for field in row._meta.fields:
             if not field.primary_key:
                 setattr(row, field.attname, getattr(before, field.attname))
+        if row.person_id is not None and not get_user_model().objects.filter(pk=row.person_id).exists():
+            # Gone since then; elsewhere his name was taken away when he was deleted.
+            row.person = None
         require(by, "change", row)
         if isinstance(row, Entry):
             agree(row)

@@ -60,6 +60,22 @@ def test_a_weight_is_judged_by_the_restriction_of_its_time(lab, api):
     assert told == [(86.25, "good", who), (82.5, "low", who), (77.5, "alarm", who), (None, "", who)]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_what_somebody_did_who_is_gone_can_be_undone_without_a_name(lab):
+    row = services.add_entry(Weighing, by=lab.experimenter, animal=lab.animal, weight=300, person=lab.viewer)
+    services.update_entry(by=lab.experimenter, entry=row, weight=301, person=lab.experimenter)
+    lab.viewer.delete()
+    undone = services.undo_entry(by=lab.experimenter, entry=row)
+    assert (undone.weight, undone.person) == (300, None)
+
+
+def test_tags_are_no_part_of_what_is_undone(lab):
+    note = services.add_note(by=lab.experimenter, animal=lab.animal, text="calm", tags=["watch"])
+    services.update_note(by=lab.experimenter, note=note, tags=["fur"])
+    with pytest.raises(Conflict, match="its text and time never changed"):
+        services.undo_entry(by=lab.experimenter, entry=note)
+
+
 def test_implants_go_with_the_surgery_that_was_another_animals_and_back(lab, api):
     by = lab.experimenter
     other = services.create_animal(by=by, identifier="R215", project=lab.project, species=lab.rat)

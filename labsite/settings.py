@@ -59,6 +59,12 @@ LAB_JOB_THREADS = int(os.environ.get("LAB_JOB_THREADS", "0"))
 LAB_DISK_RESERVE = int(os.environ.get("LAB_DISK_RESERVE", str(2 * 1024**3)))
 LAB_OFFLINE_GRACE = _seconds("LAB_OFFLINE_GRACE", 30)
 
+# Registered files are looked at every so many seconds (size and time), and read every so many (content), so fast
+# (bytes/s) that a disk has most of its speed left for recording.
+LAB_FILES_LOOKED_AT = _seconds("LAB_FILES_LOOKED_AT", 3600)
+LAB_FILES_READ = _seconds("LAB_FILES_READ", 30 * 86_400)
+LAB_FILES_READ_RATE = int(os.environ.get("LAB_FILES_READ_RATE", "40000000"))
+
 # An alert is raised below so many free bytes, and told to a webhook and by e-mail where these are named.
 LAB_DISK_ALARM = int(os.environ.get("LAB_DISK_ALARM", str(10 * 1024**3)))
 LAB_ALERT_WEBHOOK = os.environ.get("LAB_ALERT_WEBHOOK", "")

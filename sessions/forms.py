@@ -251,6 +251,9 @@ class RecordingListFilter(forms.Form):
 
     q = forms.CharField(required=False, label="Search", max_length=100)
     kind = forms.ChoiceField(choices=[("", "all kinds"), *RecordingKind.choices], required=False)
+    state = forms.ChoiceField(
+        choices=[("", "whatever their files"), ("wrong", "files missing, changed or damaged")], required=False
+    )
 
 
 def session_initial(session: Session) -> dict[str, Any]:

@@ -27,6 +27,8 @@ from sessions.models import (
     DataFile,
     Entry,
     Event,
+    FileCheck,
+    FileState,
     Housing,
     Implant,
     Litter,
@@ -93,7 +95,7 @@ def recordings(user: Any) -> QuerySet[Recording]:
     return visible(
         user, Recording.objects.select_related("session", "session__project"), "session__project"
     ).prefetch_related(
-        Prefetch("files", DataFile.objects.select_related("root").order_by("order", "path", "-revision")),
+        Prefetch("files", DataFile.objects.select_related("root", "check_of").order_by("order", "path", "-revision")),
         Prefetch("derived_from", Recording.objects.only("pk")),
     )
 
@@ -114,6 +116,22 @@ def recording_rows(user: Any) -> QuerySet[Recording]:
             unhashed=Coalesce(of_files(Count("pk", filter=Q(sha256=""))), 0),
         )
     )
+
+
+def with_wrong_files(rows: QuerySet[Recording]) -> QuerySet[Recording]:
+    """Narrow recordings to those with a file that is missing, changed or damaged."""
+    wrong = FileCheck.objects.exclude(state=FileState.PRESENT).values("file__recording_id")
+    return rows.filter(pk__in=wrong)
+
+
+def count_wrong_files(user: Any) -> int:
+    """Return how many recordings of the user's projects have a file that is missing, changed or damaged."""
+    return with_wrong_files(visible(user, Recording.objects.all(), "session__project")).count()
+
+
+def is_wrong(file: DataFile) -> bool:
+    """Return whether the last look at a file found it missing, changed or damaged."""
+    return hasattr(file, "check_of") and file.check_of.state != FileState.PRESENT
 
 
 def files(user: Any) -> QuerySet[DataFile]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import threading
 from datetime import timedelta
 
 from celery import shared_task
+from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from sessions.errors import LabError
-from sessions.models import DataFile, SheetImport, SheetState
-from sessions.services import sheets, uploads
+from sessions.models import DataFile, FileState, SheetImport, SheetState
+from sessions.services import integrity, sheets, uploads
 from sessions.services.files import mark_hashed, wake_hashing
 
 log = logging.getLogger(__name__)
@@ -67,3 +69,46 @@ def sweep_sheets() -> int:
 def sweep_uploads() -> int:
     """Remove uploads that nobody went on with; return how many."""
     return uploads.forget_expired()
+
+
+def look_at_files() -> int:
+    """Look whether registered files are still there and unchanged; return how many were looked at."""
+    return integrity.look_at_files()
+
+
+class _Reader:
+    """Reads one file after the other in a thread of its own: a large one takes longer than a duty may be silent."""
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+
+    def go_on(self) -> bool:
+        """Start with the next file that is due unless one is being read; return whether one is."""
+        if self._thread is not None and self._thread.is_alive():
+            return True
+        file = integrity.next_to_read()
+        if file is None:
+            return False
+        # A daemon: a file that was not read to its end is read anew after a restart.
+        self._thread = threading.Thread(target=self._read, args=(file,), name="reading files", daemon=True)
+        self._thread.start()
+        return True
+
+    @staticmethod
+    def _read(file: DataFile) -> None:
+        try:
+            found = integrity.read_file(file=file)
+            if found is not None and found.state != FileState.PRESENT:
+                log.error("%s", found.problem)
+        except DatabaseError:
+            log.warning("What was found of %s is not kept: the database is away; it is read again.", file.path)
+        finally:
+            connection.close()
+
+
+_reader = _Reader()
+
+
+def read_files() -> bool:
+    """Go on reading files to compare their content with their hashes; return whether one is being read."""
+    return _reader.go_on()

@@ -17,6 +17,7 @@ from sessions.models import (
     DataFile,
     Event,
     FileRole,
+    FileState,
     Quality,
     Recording,
     RecordingKind,
@@ -124,6 +125,9 @@ class FileFilter(df.FilterSet):
     role = df.ChoiceFilter(choices=FileRole.choices)
     sha256 = df.CharFilter()
     hashed = df.BooleanFilter(method="is_hashed")
+    state = df.ChoiceFilter(
+        field_name="check_of__state", choices=FileState.choices, help_text="What the last look at the file found."
+    )
 
     class Meta:
         model = DataFile

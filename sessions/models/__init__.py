@@ -18,6 +18,7 @@ from sessions.models.care import (
 )
 from sessions.models.colony import Allele, BreedingPair, Genotype, Litter, Zygosity
 from sessions.models.housing import Cage, Housing
+from sessions.models.integrity import FileCheck, FileState
 from sessions.models.notes import NOTED, Note, NoteTag, Tag
 from sessions.models.projects import Membership, Project, Role
 from sessions.models.recordings import DataFile, DataRoot, FileRole, Recording, RecordingKind
@@ -40,7 +41,9 @@ __all__ = [
     "DataRoot",
     "Entry",
     "Event",
+    "FileCheck",
     "FileRole",
+    "FileState",
     "Genotype",
     "Hemisphere",
     "Housing",

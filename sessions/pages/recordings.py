@@ -33,9 +33,14 @@ def recordings(request: HttpRequest) -> HttpResponse:
             rows = selectors.matching(rows, text.split(), *selectors.RECORDING_WORDS)
         if form.cleaned_data["kind"]:
             rows = rows.filter(kind=form.cleaned_data["kind"])
+        if form.cleaned_data["state"]:
+            rows = selectors.with_wrong_files(rows)
     page = page_of(request, rows.order_by("-created", "id"))
     filtered = any(request.GET.values())
-    return render(request, "sessions/recordings.html", {"form": form, "page": page, "filtered": filtered})
+    wrong = selectors.count_wrong_files(request.user)
+    return render(
+        request, "sessions/recordings.html", {"form": form, "page": page, "filtered": filtered, "wrong": wrong}
+    )
 
 
 @login_required
@@ -61,6 +66,7 @@ def recording(request: HttpRequest, pk: UUID) -> HttpResponse:
             "files": files[:FILES_SHOWN],
             "more_files": max(0, len(files) - FILES_SHOWN),
             "size": sum(file.size for file in files),
+            "wrong": sum(map(selectors.is_wrong, files)),
             "hashed": sum(bool(file.sha256) for file in files),
             "file_count": len(files),
             "format_label": label,

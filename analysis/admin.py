@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin, TabularInline
 
 from analysis.jobs.models import Artifact, Job, JobInput, Result, Worker
+from sessions.admin import AdministratorsAdmin, LabAdmin, OwnedInline
 
 
 class ReadOnly:
@@ -28,18 +28,18 @@ class ReadOnly:
         return False
 
 
-class JobInputInline(ReadOnly, TabularInline):
+class JobInputInline(ReadOnly, OwnedInline):
     model = JobInput
-    extra = 0
+    tab = False
 
 
-class ArtifactInline(ReadOnly, TabularInline):
+class ArtifactInline(ReadOnly, OwnedInline):
     model = Artifact
-    extra = 0
+    tab = False
 
 
 @admin.register(Job)
-class JobAdmin(ReadOnly, ModelAdmin):
+class JobAdmin(ReadOnly, LabAdmin):
     list_display = ("pipeline", "project", "state", "attempt", "worker", "user", "created", "finished")
     list_filter = ("state", "pipeline", "project")
     search_fields = ("pipeline", "worker", "error")
@@ -52,7 +52,8 @@ class JobAdmin(ReadOnly, ModelAdmin):
 
 
 @admin.register(Result)
-class ResultAdmin(ReadOnly, ModelAdmin):
+class ResultAdmin(ReadOnly, LabAdmin):
+    project_path = "job__project"
     list_display = ("job", "summary", "created")
     list_select_related = ("job",)
     search_fields = ("job__pipeline", "summary")
@@ -60,5 +61,6 @@ class ResultAdmin(ReadOnly, ModelAdmin):
 
 
 @admin.register(Worker)
-class WorkerAdmin(ReadOnly, ModelAdmin):
+class WorkerAdmin(ReadOnly, AdministratorsAdmin):
+    readonly_fields = ()
     list_display = ("name", "queues", "slots", "started", "seen", "stopped")

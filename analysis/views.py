@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from analysis import drawings, forms, selectors, services
 from analysis.jobs.models import ENDED, Job, JobState, Result
@@ -25,7 +25,7 @@ from sessions.requests import HtmxRequest
 
 
 @login_required
-@require_GET
+@require_safe
 def job_list(request: HtmxRequest) -> HttpResponse:
     """The jobs of the user's projects, newest first; the table alone when htmx asks for it again."""
     from analysis.pipelines import registry
@@ -59,7 +59,7 @@ def job_list(request: HtmxRequest) -> HttpResponse:
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def job_new(request: HtmxRequest) -> HttpResponse:
     """Choose a pipeline, its recordings and parameters, and queue it."""
     if request.method == "POST":
@@ -99,7 +99,7 @@ def _queue(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 def job_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
     """A job: how it goes or went, and its result."""
     job = selectors.job(request.user, job_id)
@@ -110,7 +110,7 @@ def job_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 def job_live(request: HttpRequest, job_id: UUID) -> HttpResponse:
     """The moving part of a job's page; the whole page comes again when the job has ended."""
     job = selectors.job(request.user, job_id)
@@ -150,7 +150,7 @@ def job_again(request: HttpRequest, job_id: UUID) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 def result_page(request: HttpRequest, result_id: UUID) -> HttpResponse:
     """A result: numbers, figures, files, and where it comes from."""
     result = selectors.result(request.user, result_id)
@@ -201,7 +201,7 @@ def result_reproduce(request: HttpRequest, result_id: UUID) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 def figure_item(request: HttpRequest, result_id: UUID, name: str, theme: str) -> HttpResponseBase:
     """A figure as the JSON that Bokeh draws in the page."""
     result = selectors.result(request.user, result_id)

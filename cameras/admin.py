@@ -8,16 +8,17 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from unfold.admin import ModelAdmin
 
 from cameras import services
 from cameras.addresses import enrolment_command
 from cameras.models import Camera, CameraRecording
+from sessions.admin import LabAdmin
 from sessions.errors import LabError
 
 
 @admin.register(Camera)
-class CameraAdmin(ModelAdmin):
+class CameraAdmin(LabAdmin):
+    project_path = "rig__project"
     list_display = ("slug", "name", "rig", "codec", "enabled", "keep_hours", "simulated", "created")
     list_filter = ("enabled", "codec", "rig")
     search_fields = ("slug", "name", "rig__name")
@@ -67,7 +68,8 @@ class CameraAdmin(ModelAdmin):
 
 
 @admin.register(CameraRecording)
-class CameraRecordingAdmin(ModelAdmin):
+class CameraRecordingAdmin(LabAdmin):
+    project_path = "session__project"
     list_display = ("camera", "session", "state", "started", "frames", "lost", "proxy")
     list_filter = ("state", "proxy", "camera")
     date_hierarchy = "started"

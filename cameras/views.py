@@ -12,7 +12,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from cameras import downloads, selectors, services
 from cameras.errors import NoPicture
@@ -37,7 +37,7 @@ SNAPSHOT_WAIT = 2.5
 
 
 @login_required
-@require_GET
+@require_safe
 def wall(request: HttpRequest) -> HttpResponse:
     """Show what all cameras see now."""
     cameras = list(selectors.visible_cameras(request.user).filter(enabled=True))
@@ -45,7 +45,7 @@ def wall(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 def camera(request: HttpRequest, slug: str) -> HttpResponse:
     """Show one camera, large, with what it records and has recorded."""
     found = selectors.camera_for(request.user, slug)
@@ -54,7 +54,7 @@ def camera(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 @never_cache
 def controls(request: HttpRequest, slug: str) -> HttpResponse:
     """Return the part of the camera page that records and stops."""
@@ -80,7 +80,7 @@ def stop(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 @never_cache
 def kept(request: HttpRequest, slug: str) -> HttpResponse:
     """Show what is kept of a camera's last hours, with a form that makes a recording of a piece of it."""
@@ -126,7 +126,7 @@ def session_stop(request: HttpRequest, session_id: UUID) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 def alerts(request: HttpRequest) -> HttpResponse:
     """Show what is and was wrong with cameras and disk, the newest first."""
     rows = selectors.visible_alerts(request.user)[:MOST_ALERTS]
@@ -134,7 +134,7 @@ def alerts(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 @never_cache
 def alerts_now(request: HttpRequest) -> HttpResponse:
     """Return what is wrong now, as every page shows it."""
@@ -144,7 +144,7 @@ def alerts_now(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 @never_cache
 def preflight(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """Return what has to hold before the session is recorded, as part of its page."""
@@ -155,7 +155,7 @@ def preflight(request: HttpRequest, session_id: UUID) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 def recording(request: HttpRequest, recording_id: UUID) -> HttpResponse:
     """Show a recording: its video, the times of its frames and what is missing of them."""
     found = _recording(request, recording_id)
@@ -164,28 +164,28 @@ def recording(request: HttpRequest, recording_id: UUID) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 def frames_csv(request: HttpRequest, recording_id: UUID) -> StreamingHttpResponse:
     """Send the frame table as CSV."""
     return downloads.csv_response(_recording(request, recording_id))
 
 
 @login_required
-@require_GET
+@require_safe
 def frames_npy(request: HttpRequest, recording_id: UUID) -> StreamingHttpResponse:
     """Send the times of all frames as a NumPy array."""
     return downloads.npy_response(_recording(request, recording_id))
 
 
 @login_required
-@require_GET
+@require_safe
 def cut(request: HttpRequest, recording_id: UUID) -> StreamingHttpResponse:
     """Send the original pictures from one time to another with their frame table."""
     found = _recording(request, recording_id)
     return downloads.cut_response(found, request.GET.get("from"), request.GET.get("to"))
 
 
-@require_GET
+@require_safe
 @never_cache
 async def snapshot(request: HttpRequest, slug: str) -> HttpResponse:
     """Wait for a picture that is fresh and send it; its age (ms) and number are in the headers."""

@@ -6,6 +6,7 @@ from django.contrib.auth.decorators import login_required
 from django.shortcuts import redirect
 from django.templatetags.static import static
 from django.urls import include, path
+from django.views.decorators.http import require_safe
 from django.views.generic import TemplateView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
@@ -21,7 +22,7 @@ api = [
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
     # Browsers ask for it where a page names no icon: in the admin, and beside a file that is opened by itself.
-    path("favicon.ico", lambda _: redirect(static("img/icon.svg")), name="favicon"),
+    path("favicon.ico", require_safe(lambda _: redirect(static("img/icon.svg"))), name="favicon"),
     path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path("more/", login_required(TemplateView.as_view(template_name="more.html")), name="more"),
@@ -33,7 +34,7 @@ urlpatterns = [
         SpectacularSwaggerSplitView.as_view(template_name="api_docs.html", url_name="api-schema"),
         name="api-docs",
     ),
-    path("api/<path:rest>", UnknownAddressView.as_view()),
+    path("api/<path:rest>", UnknownAddressView.as_view(), name="api-unknown"),
     path("", include("cameras.urls")),
     path("", include("sessions.urls")),
     path("", include("analysis.urls")),

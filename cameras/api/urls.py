@@ -20,7 +20,7 @@ router.register("camera-recordings", CameraRecordingViewSet, basename="camera-re
 router.register("camera-alerts", CameraAlertViewSet, basename="camera-alert")
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("camera-enrolment/", EnrolView.as_view(), name="camera-enrolment"),
+    path("camera-enrolment/", EnrolView.as_view(), name="enrolment"),
     path("sessions/<uuid:session_id>/preflight/", PreflightView.as_view(), name="session-preflight"),
     path("sessions/<uuid:session_id>/record/", RecordView.as_view(), name="session-record"),
     path("sessions/<uuid:session_id>/stop/", StopView.as_view(), name="session-stop"),

@@ -112,10 +112,8 @@ class SharedAdmin(AuditedAdmin):
         return rank_in(request.user, None) >= RANK["administrator"]
 
 
-class AdministratorsAdmin(AuditedAdmin):
-    """What only administrators see and change."""
-
-    project_path = None
+class ForAdministrators:
+    """Mixin of pages that only administrators see and change."""
 
     def _administers(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         return rank_in(request.user, None) >= RANK["administrator"]
@@ -129,6 +127,12 @@ class AdministratorsAdmin(AuditedAdmin):
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Show it to administrators only."""
         return self._administers(request)
+
+
+class AdministratorsAdmin(ForAdministrators, AuditedAdmin):
+    """What only administrators see and change."""
+
+    project_path = None
 
 
 class OwnedInline(OwnChoices, TabularInline):

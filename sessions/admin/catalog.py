@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from sessions.admin.base import AdministratorsAdmin, AuditedAdmin, LabAdmin, OwnedInline, SharedAdmin
+from sessions.admin.base import AdministratorsAdmin, AuditedAdmin, ForAdministrators, LabAdmin, OwnedInline, SharedAdmin
 from sessions.admin.care import RoundActions, WithCare
 from sessions.live import session_moved
 from sessions.models import (
@@ -257,15 +257,21 @@ class ApiTokenAdmin(LabAdmin):
 
 
 @admin.register(User)
-class LabUserAdmin(UserAdmin, ModelAdmin):
-    """People."""
+class LabUserAdmin(ForAdministrators, UserAdmin, ModelAdmin):
+    """People. Who writes something down finds them by their names."""
 
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "first_name", "last_name", "email", "is_active", "is_staff", "is_superuser")
 
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Leave the pages of people to administrators; experimenters look them up in their forms."""
+        match = request.resolver_match
+        looked_up = match is not None and match.url_name == "autocomplete"
+        return self._administers(request, obj) or (looked_up and rank_in(request.user, None) >= RANK["experimenter"])
+
 
 @admin.register(Group)
-class LabGroupAdmin(GroupAdmin, ModelAdmin):
+class LabGroupAdmin(ForAdministrators, GroupAdmin, ModelAdmin):
     """Groups of Django's own permissions; the catalog follows the roles in projects."""

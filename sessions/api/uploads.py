@@ -78,7 +78,9 @@ class TusView(APIView):
     """What the requests of tus have in common."""
 
     renderer_classes = (JSONRenderer,)
-    needs_version = ("POST", "HEAD", "PATCH", "DELETE")
+    # A file comes in as many pieces as its client likes.
+    throttle_classes = ()
+    needs_version: tuple[str, ...]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Refuse another version of the protocol, after asking who it is."""
@@ -106,6 +108,8 @@ class TusView(APIView):
 
 class UploadsView(TusView):
     """Begin an upload; list one's own."""
+
+    needs_version = ("POST",)
 
     @extend_schema(responses=UploadSerializer(many=True), operation_id="uploads_list")
     def get(self, request: Request) -> Response:
@@ -137,6 +141,8 @@ class UploadsView(TusView):
 
 class UploadView(TusView):
     """One upload: ask how far it is, go on, end it."""
+
+    needs_version = ("HEAD", "PATCH", "DELETE")
 
     def _upload(self, request: Request, pk: UUID) -> Upload:
         return selectors.one(selectors.uploads(request.user), pk)

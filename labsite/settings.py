@@ -37,6 +37,13 @@ def _seconds(name: str, default: float) -> float:
     raise ImproperlyConfigured(f"{name} is {os.environ[name]!r}; write a number of seconds above 0.")
 
 
+def _count(name: str, default: int) -> int:
+    text = os.environ.get(name, str(default)).strip()
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    raise ImproperlyConfigured(f"{name} is {text!r}; write a whole number, 0 or more.")
+
+
 LAB_HOME = Path(os.environ.get("LAB_HOME", BASE_DIR / ".lab")).expanduser().resolve()
 LAB_DATA_ROOT = Path(os.environ.get("LAB_DATA_ROOT", LAB_HOME / "data"))
 LAB_RESULTS = Path(os.environ.get("LAB_RESULTS", LAB_HOME / "results"))
@@ -53,6 +60,11 @@ LAB_JOB_STALE = _seconds("LAB_JOB_STALE", 60)
 LAB_JOB_RESEND = _seconds("LAB_JOB_RESEND", 10)
 LAB_SUPERVISE_PERIOD = _seconds("LAB_SUPERVISE_PERIOD", 2)
 LAB_JOB_THREADS = int(os.environ.get("LAB_JOB_THREADS", "0"))
+
+# Requests over REST that one token or person, and one address that says nobody, may make in a minute; 0: as many as
+# they like.
+LAB_RATE_USER = _count("LAB_RATE_USER", 12_000)
+LAB_RATE_ANONYMOUS = _count("LAB_RATE_ANONYMOUS", 600)
 
 # Recording refuses to start below so many free bytes; a stopped recording waits so long (s) for a camera that is
 # offline.
@@ -247,6 +259,7 @@ REST_FRAMEWORK = {
         "sessions.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
+    "DEFAULT_THROTTLE_CLASSES": ["sessions.api.throttling.MinuteThrottle"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_FILTER_BACKENDS": [
         "sessions.api.strictness.StrictFilterBackend",
@@ -256,7 +269,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     # Uvicorn has put the client of a trusted proxy into REMOTE_ADDR; what else is forwarded anybody can write.
     "NUM_PROXIES": 0,
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "sessions.api.description.LabSchema",
     "EXCEPTION_HANDLER": "sessions.errors.rest_exception_handler",
 }
 SPECTACULAR_SETTINGS = {
@@ -272,6 +285,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "sessions.api.description.with_refusals",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "JobStateEnum": "analysis.jobs.models.JobState",
         "CameraRecordingStateEnum": "cameras.models.RecordingState",

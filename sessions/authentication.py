@@ -11,11 +11,14 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from sessions.models import ApiToken, TokenScope
+from sessions.permissions import scope_allows
 from sessions.tokens import valid_token
+
+WHAT_FOR = {TokenScope.READ: "read", TokenScope.CAMERA: "see and record cameras"}
 
 
 class TokenAuthentication(BaseAuthentication):
-    """A script's token; a token of scope *read* may only read."""
+    """A script's token, for what its scope is for; a view that is about cameras says so by ``of_cameras``."""
 
     def authenticate(self, request: Request) -> tuple[Any, ApiToken] | None:
         """Return the user and token; refuse a wrong token with 401 instead of falling back to anonymous."""
@@ -27,8 +30,9 @@ class TokenAuthentication(BaseAuthentication):
         token = valid_token(parts[1].decode("latin-1"))
         if token is None:
             raise AuthenticationFailed("This token is unknown, revoked or expired.")
-        if token.scope == TokenScope.READ and request.method not in SAFE_METHODS:
-            raise PermissionDenied("This token may only read.")
+        of_cameras = getattr(request.parser_context["view"], "of_cameras", False)
+        if not scope_allows(token.scope, changes=request.method not in SAFE_METHODS, of_cameras=of_cameras):
+            raise PermissionDenied(f"This token may only {WHAT_FOR[TokenScope(token.scope)]}.")
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002

@@ -32,8 +32,7 @@ from rest_framework.serializers import ValidationError
 from sessions import selectors, services
 from sessions.errors import LabError, rest_exception_handler
 from sessions.live import group_of
-from sessions.models import TokenScope
-from sessions.permissions import can
+from sessions.permissions import can, scope_allows
 from sessions.tokens import still_here
 
 NOT_UNDERSTOOD = 4400
@@ -103,6 +102,9 @@ class RecheckedConsumer(AsyncWebsocketConsumer):
         user = self.user()
         if user is None:
             return NOT_LOGGED_IN, "Log in, or send a token that is valid."
+        token = self.scope.get("token")
+        if token is not None and not scope_allows(token.scope, changes=False):
+            return ONLY_LOOK, "This token is for cameras only."
         if not selectors.sessions(user).filter(pk=self.pk).exists():
             return NOT_HERE, "There is no such session here."
         return None
@@ -189,7 +191,7 @@ class EventsConsumer(RecheckedConsumer):
         if refusal := super().look():
             return refusal
         token = self.scope.get("token")
-        if token is not None and token.scope == TokenScope.READ:
+        if token is not None and not scope_allows(token.scope, changes=True):
             return ONLY_LOOK, "This token may only read."
         user = self.user()
         session = selectors.sessions(user).filter(pk=self.pk).first()

@@ -14,6 +14,8 @@ from django.utils.functional import cached_property
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.response import Response
 
+from sessions.errors import Invalid
+
 # Counting a million rows takes longer than reading a page of them, and nobody needs the last digits.
 COUNTED_EXACTLY = 10_000
 ROWS = 50
@@ -123,6 +125,22 @@ class LabPagination(PageNumberPagination):
     # The last page of an estimate is a guess; a script follows `next`.
     last_page_strings = ()
     template = None
+
+    def get_page_size(self, request: Any) -> int:
+        """Return how many rows a page has; ``Invalid`` for what is no number of rows."""
+        asked = request.query_params.get(self.page_size_query_param)
+        if asked is None:
+            return self.page_size
+        if not (asked.isascii() and asked.isdecimal() and int(asked[:20]) > 0):
+            raise Invalid(f"page_size is not {asked[:40]!r}, but a number of rows from 1 to {self.max_page_size}.")
+        return min(int(asked[:20]), self.max_page_size)
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        """Say in the description of the interface from where pages are counted."""
+        found = super().get_schema_operation_parameters(view)
+        for parameter in found:
+            parameter["schema"] = {**parameter["schema"], "minimum": 1}
+        return found
 
     def get_paginated_response(self, data: Any) -> Response:
         """Return a page with what it is a part of."""

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 from django.db.models import Q, QuerySet
 
 from sessions.errors import Forbidden, NotFound
-from sessions.models import Membership, Project, Role
+from sessions.models import Membership, Project, Role, TokenScope
 
 Action = Literal["view", "change", "delete", "manage"]
 
@@ -72,6 +72,17 @@ def require(user: Any, action: Action, thing: HasProject) -> None:
     if rank < NEEDED["view"]:
         raise NotFound("There is no such thing here.")
     raise Forbidden(f"You may see this but not {action} it; ask a manager of the project for a role that may.")
+
+
+def scope_allows(scope: str, *, changes: bool, of_cameras: bool = False) -> bool:
+    """Return whether a token of this scope may be used for something; its user's roles are asked besides.
+
+    *read* looks, *write* does all, *camera* looks at and records cameras and does nothing else: the key that is left on
+    a box cannot touch the catalog.
+    """
+    if scope == TokenScope.CAMERA:
+        return of_cameras
+    return scope == TokenScope.WRITE or not changes
 
 
 def projects_for(user: Any, action: Action = "view") -> QuerySet[Project]:

@@ -56,7 +56,7 @@ class JobSerializer(serializers.ModelSerializer):
     result = serializers.SerializerMethodField(help_text="Id of the result, once it succeeded.")
     state = serializers.ChoiceField(choices=JobState.choices, read_only=True)
     recordings = serializers.SerializerMethodField(help_text="Ids of the inputs, in order.")
-    user = serializers.SlugRelatedField(slug_field="username", read_only=True)
+    user = serializers.SlugRelatedField(slug_field="username", read_only=True, allow_null=True)
 
     class Meta:
         model = Job
@@ -66,7 +66,7 @@ class JobSerializer(serializers.ModelSerializer):
         )  # fmt: skip
         read_only_fields = fields
 
-    @extend_schema_field(OpenApiTypes.UUID)
+    @extend_schema_field(serializers.UUIDField(allow_null=True))
     def get_result(self, job: Job) -> str | None:
         """Return the id of the result."""
         result = getattr(job, "result", None)

@@ -112,8 +112,10 @@ class FigureView(APIView):
             OpenApiParameter("figure", location="path", description="Name of the figure in the result."),
         ],
         responses={
-            (200, content_type): OpenApiTypes.BINARY
-            for content_type in ("image/png", "image/svg+xml", "application/pdf", "application/json")
+            (200, "image/png"): OpenApiTypes.BINARY,
+            (200, "image/svg+xml"): OpenApiTypes.BINARY,
+            (200, "application/pdf"): OpenApiTypes.BINARY,
+            (200, "application/json"): OpenApiTypes.OBJECT,
         },
     )
     def get(self, request: Request, result: Any, figure: str, file_format: str) -> HttpResponseBase:

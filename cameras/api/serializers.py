@@ -54,7 +54,7 @@ class CameraSerializer(StrictFields, serializers.ModelSerializer):
     def get_state(self, camera: Camera) -> dict[str, Any]:
         return self.context["states"].get(camera.slug, {})
 
-    @extend_schema_field(OpenApiTypes.UUID)
+    @extend_schema_field(serializers.UUIDField(allow_null=True))
     def get_recording(self, camera: Camera) -> str | None:
         running = getattr(camera, "running", [])
         return str(running[0].pk) if running else None
@@ -188,7 +188,7 @@ class PreflightSerializer(serializers.Serializer):
 class CameraAlertSerializer(serializers.ModelSerializer):
     """Something that is or was wrong; ``camera`` is empty for the disk."""
 
-    camera = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    camera = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
 
     class Meta:
         model = CameraAlert

@@ -43,6 +43,7 @@ from sessions.permissions import visible
 class CameraViewSet(ReadViewSet):
     """The laboratory's cameras; addressed by slug."""
 
+    of_cameras = True
     queryset = Camera.objects.none()
     serializer_class = CameraSerializer
     lookup_field = "slug"
@@ -150,6 +151,8 @@ class _Recorded(serializers.Serializer):
 class PreflightView(APIView):
     """Say whether a session can be recorded for the planned time, and what is in the way."""
 
+    of_cameras = True
+
     @extend_schema(
         parameters=[OpenApiParameter("minutes", int, description="The planned time; 60 when it is not given.")],
         responses=PreflightSerializer,
@@ -162,6 +165,8 @@ class PreflightView(APIView):
 class RecordView(APIView):
     """Start all cameras of a session's rig."""
 
+    of_cameras = True
+
     @extend_schema(request=None, responses={201: _Recorded})
     def post(self, request: Request, session_id: Any) -> Response:
         session = _session(request.user, session_id)
@@ -172,6 +177,8 @@ class RecordView(APIView):
 class StopView(APIView):
     """Stop all cameras of a session's rig."""
 
+    of_cameras = True
+
     @extend_schema(request=None, responses=_Recorded)
     def post(self, request: Request, session_id: Any) -> Response:
         stopped = services.stop_recording(session=_session(request.user, session_id), by=request.user)
@@ -181,6 +188,7 @@ class StopView(APIView):
 class CameraAlertViewSet(viewsets.ReadOnlyModelViewSet):
     """What is and was wrong with cameras and the disk; ``open=true`` for what is wrong now."""
 
+    of_cameras = True
     serializer_class = CameraAlertSerializer
     filterset_class = CameraAlertFilter
     ordering_fields = ("raised",)
@@ -192,6 +200,7 @@ class CameraAlertViewSet(viewsets.ReadOnlyModelViewSet):
 class CameraRecordingViewSet(viewsets.ReadOnlyModelViewSet):
     """What cameras record and have recorded."""
 
+    of_cameras = True
     serializer_class = CameraRecordingSerializer
     filterset_fields = ("camera__slug", "session", "recording", "state", "proxy")
     ordering_fields = ("started", "frames", "lost")

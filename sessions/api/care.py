@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import Any, ClassVar
 
 import django_filters as df
@@ -254,6 +255,7 @@ class Mistakes(ReadViewSet, ABC):
 class EntryViewSet(Mistakes):
     """A collection of what is written down about animals."""
 
+    takes_lists = True
     model: type[Entry]
 
     def rows(self) -> QuerySet[Any]:
@@ -262,7 +264,7 @@ class EntryViewSet(Mistakes):
 
     def create(self, request: Request) -> Response:
         """Write it down."""
-        return self.reply(services.add_entry(self.model, by=request.user, **self.validated(request)), 201)
+        return self.created(request, partial(services.add_entry, self.model))
 
     def partial_update(self, request: Request, pk: str) -> Response:  # noqa: ARG002
         """Correct it; every version stays in the history."""
@@ -344,6 +346,7 @@ class CageViewSet(ReadViewSet):
     queryset = Cage.objects.all()
     serializer_class = CageSerializer
     filterset_class = CageFilter
+    takes_lists = True
     ordering_fields: ClassVar[list[str]] = ["name", "location", "created"]
 
     def get_queryset(self) -> QuerySet[Any]:
@@ -352,7 +355,7 @@ class CageViewSet(ReadViewSet):
 
     def create(self, request: Request) -> Response:
         """Add an empty cage."""
-        return self.reply(services.create_cage(by=request.user, **self.validated(request)), 201)
+        return self.created(request, services.create_cage)
 
     @extend_schema(request=CageChange, responses=CageSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:  # noqa: ARG002

@@ -74,11 +74,12 @@ class AlleleViewSet(ReadViewSet):
     queryset = Allele.objects.all()
     serializer_class = AlleleSerializer
     filterset_class = AlleleFilter
+    takes_lists = True
     ordering_fields: ClassVar[list[str]] = ["name"]
 
     def create(self, request: Request) -> Response:
         """Add an allele."""
-        return self.reply(services.create_allele(by=request.user, **self.validated(request)), 201)
+        return self.created(request, services.create_allele)
 
 
 class PairViewSet(ReadViewSet):
@@ -87,6 +88,7 @@ class PairViewSet(ReadViewSet):
     queryset = BreedingPair.objects.all()
     serializer_class = PairSerializer
     filterset_class = PairFilter
+    takes_lists = True
     ordering_fields: ClassVar[list[str]] = ["name", "start", "end", "created"]
 
     def get_queryset(self) -> QuerySet[Any]:
@@ -95,7 +97,7 @@ class PairViewSet(ReadViewSet):
 
     def create(self, request: Request) -> Response:
         """Put a female and a male together."""
-        return self.reply(services.create_pair(by=request.user, **self.validated(request)), 201)
+        return self.created(request, services.create_pair)
 
     def partial_update(self, request: Request, pk: str) -> Response:  # noqa: ARG002 - the router's signature
         """Change a pair, or part it."""
@@ -109,6 +111,7 @@ class LitterViewSet(ReadViewSet):
     queryset = Litter.objects.all()
     serializer_class = LitterSerializer
     filterset_class = LitterFilter
+    takes_lists = True
     ordering_fields: ClassVar[list[str]] = ["born", "weaned", "size", "created"]
 
     def get_queryset(self) -> QuerySet[Any]:
@@ -117,7 +120,7 @@ class LitterViewSet(ReadViewSet):
 
     def create(self, request: Request) -> Response:
         """Write down a litter."""
-        return self.reply(services.create_litter(by=request.user, **self.validated(request)), 201)
+        return self.created(request, services.create_litter)
 
     def partial_update(self, request: Request, pk: str) -> Response:  # noqa: ARG002
         """Correct a litter, or say when it was weaned."""

@@ -29,9 +29,42 @@ class StrictFields:
                 for name in data
                 if name not in fields or fields[name].read_only
             }
+            if type(data) is dict:
+                # From JSON, which has types; a form has texts alone.
+                problems |= {
+                    name: [wrong]
+                    for name, value in data.items()
+                    if name not in problems and (wrong := _of_wrong_type(fields[name], value))
+                }
             if problems:
                 raise serializers.ValidationError(problems)
         return super().to_internal_value(data)  # type: ignore[misc]
+
+
+# The framework takes true for 1, "5" for 5 and 5 for "5"; who sends one of them has mixed up his columns.
+JSON_TYPES: tuple[tuple[type[serializers.Field], tuple[type, ...], str], ...] = (
+    (serializers.CharField, (str,), "This is a text."),
+    (serializers.BooleanField, (bool,), "This is true or false."),
+    (serializers.IntegerField, (int, float), "This is a whole number."),
+    (serializers.FloatField, (int, float), "This is a number."),
+    (serializers.DateTimeField, (str,), "This is a text with a time, such as 2026-03-02T11:00:00Z."),
+    (serializers.DateField, (str,), "This is a text with a date, such as 2026-03-02."),
+    (serializers.UUIDField, (str,), "This is a text with an id."),
+    (serializers.ChoiceField, (str,), "This is a text."),
+)
+
+
+def _of_wrong_type(field: serializers.Field, value: Any) -> str:
+    """Return what a value of JSON should have been, or an empty string."""
+    if value is None:
+        return ""
+    if isinstance(field, serializers.ListField) and isinstance(value, list):
+        return next((wrong for item in value if (wrong := _of_wrong_type(field.child, item))), "")
+    for field_class, types, wanted in JSON_TYPES:
+        if isinstance(field, field_class):
+            right = isinstance(value, types) and (bool in types or not isinstance(value, bool))
+            return "" if right else wanted
+    return ""
 
 
 class AwareDateTimeField(serializers.DateTimeField):

@@ -54,7 +54,7 @@ class TagSerializer(LabSerializer):
 
 class NoteSerializer(LabSerializer):
     tags = serializers.SlugRelatedField(slug_field="name", many=True, read_only=True)
-    person = serializers.SlugRelatedField(slug_field="username", read_only=True)
+    person = serializers.SlugRelatedField(slug_field="username", read_only=True, allow_null=True)
     photo = serializers.SerializerMethodField(help_text="Address of the photo, or null.")
 
     class Meta:

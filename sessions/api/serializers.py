@@ -109,7 +109,7 @@ class AnimalSerializer(LabSerializer):
     species = ByIdOrName(name="name", queryset=Species.objects.all())
     species_name = serializers.CharField(source="species.name", read_only=True)
     strain = ByIdOrName(name="name", queryset=Strain.objects.all(), required=False, allow_null=True)
-    strain_name = serializers.CharField(source="strain.name", read_only=True, default=None)
+    strain_name = serializers.CharField(source="strain.name", read_only=True, default=None, allow_null=True)
     responsible = by_username(required=False, allow_null=True)
     litter = ByIdOrName(project="pair__project", queryset=Litter.objects.all(), required=False, allow_null=True)
 
@@ -157,10 +157,10 @@ class SessionSerializer(LabSerializer):
     """A session as it is read."""
 
     project = serializers.PrimaryKeyRelatedField(read_only=True)
-    rig = serializers.PrimaryKeyRelatedField(read_only=True)
-    rig_name = serializers.CharField(source="rig.name", read_only=True, default=None)
-    task = serializers.PrimaryKeyRelatedField(read_only=True)
-    task_name = serializers.CharField(source="task.name", read_only=True, default=None)
+    rig = serializers.PrimaryKeyRelatedField(read_only=True, allow_null=True)
+    rig_name = serializers.CharField(source="rig.name", read_only=True, default=None, allow_null=True)
+    task = serializers.PrimaryKeyRelatedField(read_only=True, allow_null=True)
+    task_name = serializers.CharField(source="task.name", read_only=True, default=None, allow_null=True)
     animals = SessionAnimalSerializer(many=True, read_only=True)
     people = serializers.SlugRelatedField(slug_field="username", many=True, read_only=True)
     running = serializers.BooleanField(read_only=True)

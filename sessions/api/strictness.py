@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
+from django_filters import BooleanFilter, CharFilter, Filter
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.filters import OrderingFilter
 from rest_framework.request import Request
@@ -26,7 +27,21 @@ class StrictFilterBackend(DjangoFilterBackend):
                 f"There is no filter {', '.join(unknown)}; there is {', '.join(sorted(known))}.",
                 {name: ["There is no such filter."] for name in unknown},
             )
+        for name, filter_ in (filterset_class.base_filters if filterset_class else {}).items():
+            if (value := request.query_params.get(name)) is not None:
+                _check_said(name, value, filter_)
         return super().filter_queryset(request, queryset, view)
+
+
+def _check_said(name: str, value: str, filter_: Filter) -> None:
+    """Refuse what a filter would take for nothing said, and so leave the list as it is."""
+    wanted = ""
+    if isinstance(filter_, BooleanFilter) and value.lower() not in {"true", "false"}:
+        wanted = "true or false"
+    elif not value and not isinstance(filter_, CharFilter):
+        wanted = "a value, or leave it out"
+    if wanted:
+        raise Invalid(f"The filter {name} is not {value[:40]!r}: write {wanted}.", {name: [f"Write {wanted}."]})
 
 
 class StrictOrderingFilter(OrderingFilter):

@@ -12,7 +12,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sessions.errors import Stale
+from sessions.errors import Invalid, Stale
 
 CHANGES = ("PUT", "PATCH", "DELETE")
 
@@ -31,8 +31,10 @@ class VersionedRows:
         super().initial(request, *args, **kwargs)  # type: ignore[misc]
         wanted = request.headers.get("If-Match")
         if wanted is not None and self.versioned and request.method in CHANGES:
+            if not (tags := parse_etags(wanted)):
+                raise Invalid('If-Match is the ETag of the row as it was read, with its quotes: "91f3a8...".')
             name = request.method.lower()
-            setattr(self, name, self._if_matching(getattr(self, name), parse_etags(wanted)))
+            setattr(self, name, self._if_matching(getattr(self, name), tags))
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Say which version of a row a reply shows."""

@@ -48,11 +48,12 @@ class SpeciesViewSet(ReadViewSet):
     queryset = Species.objects.all()
     serializer_class = s.SpeciesSerializer
     filterset_class = filters.SpeciesFilter
+    takes_lists = True
     ordering_fields: ClassVar[list[str]] = ["name"]
 
     def create(self, request: Request) -> Response:
         """Add a species."""
-        return self.reply(services.create_species(by=request.user, **self.validated(request)), 201)
+        return self.created(request, services.create_species)
 
 
 class StrainViewSet(ReadViewSet):
@@ -61,11 +62,12 @@ class StrainViewSet(ReadViewSet):
     queryset = Strain.objects.select_related("species")
     serializer_class = s.StrainSerializer
     filterset_class = filters.StrainFilter
+    takes_lists = True
     ordering_fields: ClassVar[list[str]] = ["name"]
 
     def create(self, request: Request) -> Response:
         """Add a strain."""
-        return self.reply(services.create_strain(by=request.user, **self.validated(request)), 201)
+        return self.created(request, services.create_strain)
 
 
 class AnimalViewSet(ReadViewSet):
@@ -74,6 +76,7 @@ class AnimalViewSet(ReadViewSet):
     queryset = Animal.objects.all()
     serializer_class = s.AnimalSerializer
     filterset_class = filters.AnimalFilter
+    takes_lists = True
     ordering_fields: ClassVar[list[str]] = ["identifier", "birth_date", "created", "status"]
 
     def get_queryset(self) -> Any:
@@ -82,7 +85,7 @@ class AnimalViewSet(ReadViewSet):
 
     def create(self, request: Request) -> Response:
         """Take an animal into a project."""
-        return self.reply(services.create_animal(by=request.user, **self.validated(request)), 201)
+        return self.created(request, services.create_animal)
 
     def partial_update(self, request: Request, pk: str) -> Response:  # noqa: ARG002 - the router's signature
         """Change fields of an animal."""
@@ -98,6 +101,7 @@ class RigViewSet(ReadViewSet):
     queryset = Rig.objects.all()
     serializer_class = s.RigSerializer
     filterset_class = filters.RigFilter
+    takes_lists = True
     ordering_fields: ClassVar[list[str]] = ["name"]
 
     def get_queryset(self) -> Any:
@@ -106,8 +110,7 @@ class RigViewSet(ReadViewSet):
 
     def create(self, request: Request) -> Response:
         """Add a rig."""
-        rig = services.create_rig(by=request.user, **self.validated(request))
-        return Response(self.get_serializer(rig).data, status=201)
+        return self.created(request, services.create_rig)
 
     def partial_update(self, request: Request, pk: str) -> Response:  # noqa: ARG002
         """Change a rig."""
@@ -121,11 +124,12 @@ class TaskViewSet(ReadViewSet):
     queryset = Task.objects.all()
     serializer_class = s.TaskSerializer
     filterset_class = filters.TaskFilter
+    takes_lists = True
     ordering_fields: ClassVar[list[str]] = ["name"]
 
     def create(self, request: Request) -> Response:
         """Add a protocol."""
-        return self.reply(services.create_task(by=request.user, **self.validated(request)), 201)
+        return self.created(request, services.create_task)
 
     def partial_update(self, request: Request, pk: str) -> Response:  # noqa: ARG002
         """Change a protocol."""
@@ -139,6 +143,7 @@ class SessionViewSet(ReadViewSet):
     queryset = Session.objects.all()
     serializer_class = s.SessionSerializer
     filterset_class = filters.SessionFilter
+    takes_lists = True
     ordering_fields: ClassVar[list[str]] = ["start", "end", "number", "created"]
 
     def get_queryset(self) -> Any:
@@ -148,8 +153,7 @@ class SessionViewSet(ReadViewSet):
     @extend_schema(request=s.SessionBody, responses={201: s.SessionSerializer})
     def create(self, request: Request) -> Response:
         """Start a session now, or register one that was."""
-        body = _checked(s.SessionBody(data=request.data, context=self.get_serializer_context()))
-        return self.reply(services.start_session(by=request.user, **body), 201)
+        return self.created(request, services.start_session, s.SessionBody)
 
     @extend_schema(request=s.SessionChange, responses=s.SessionSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:  # noqa: ARG002
@@ -187,6 +191,7 @@ class RecordingViewSet(ReadViewSet):
     queryset = Recording.objects.all()
     serializer_class = s.RecordingSerializer
     filterset_class = filters.RecordingFilter
+    takes_lists = True
     ordering_fields: ClassVar[list[str]] = ["created", "start", "kind", "duration"]
 
     def get_queryset(self) -> Any:
@@ -196,8 +201,7 @@ class RecordingViewSet(ReadViewSet):
     @extend_schema(request=s.RecordingBody, responses={201: s.RecordingSerializer})
     def create(self, request: Request) -> Response:
         """Register files that lie on the server as a recording."""
-        body = _checked(s.RecordingBody(data=request.data, context=self.get_serializer_context()))
-        return self.reply(services.register_recording(by=request.user, **body), 201)
+        return self.created(request, services.register_recording, s.RecordingBody)
 
     @extend_schema(request=s.RecordingChange, responses=s.RecordingSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:  # noqa: ARG002

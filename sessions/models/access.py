@@ -16,6 +16,7 @@ class TokenScope(models.TextChoices):
 
     READ = "read", "read"
     WRITE = "write", "read and write"
+    CAMERA = "camera", "see and record cameras, nothing else"
 
 
 class ApiToken(models.Model):

@@ -115,10 +115,11 @@ class TestWebsocket:
         assert closed[1]
 
     async def test_a_token_that_may_only_read_or_is_revoked(self, lab):
-        reading = (await sync_to_async(create_token)(user=lab.experimenter, name="r", scope="read"))[1]
-        box = Controller(lab.session, reading)
-        await box.open()
-        assert (await box.closed())[0] == 4403
+        for scope in ("read", "camera"):
+            _, other = await sync_to_async(create_token)(user=lab.experimenter, name="r", scope=scope)
+            box = Controller(lab.session, other)
+            await box.open()
+            assert (await box.closed())[0] == 4403
         token, key = await sync_to_async(create_token)(user=lab.experimenter, name="w")
         box = Controller(lab.session, key)
         await box.open()

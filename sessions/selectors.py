@@ -267,9 +267,9 @@ def pairs(user: Any) -> QuerySet[BreedingPair]:
 
 
 def litters(user: Any) -> QuerySet[Litter]:
-    """Return litters of the user's projects, with their animals."""
+    """Return litters of the user's projects, with those of their animals that he may see."""
     return visible(user, Litter.objects.select_related("pair__project"), "pair__project").prefetch_related(
-        Prefetch("animals", Animal.objects.order_by("identifier"))
+        Prefetch("animals", visible(user, Animal.objects.order_by("identifier")))
     )
 
 

@@ -306,6 +306,21 @@ def test_the_colony_breeds(lab, api):
         services.create_allele(by=lab.viewer, name="Sst-Cre")
 
 
+def test_a_litter_shows_those_of_its_animals_that_one_may_see(lab, api):
+    pups = [
+        services.create_animal(by=LABORATORY, identifier=name, project=project, species=lab.rat, sex=sex)
+        for name, project, sex in (("F1", lab.project, "F"), ("M1", lab.project, "M"), ("P1", lab.other, "M"))
+    ]
+    pair = services.create_pair(by=LABORATORY, name="P", project=lab.project, female=pups[0], male=pups[1])
+    litter = services.create_litter(by=LABORATORY, pair=pair)
+    for pup in pups[1:]:
+        services.update_animal(by=LABORATORY, animal=pup, litter=litter)
+    shown = {
+        role: api(role).get(f"/api/v1/litters/{litter.pk}/").json()["animals"] for role in ("viewer", "administrator")
+    }
+    assert shown == {"viewer": ["M1"], "administrator": ["M1", "P1"]}
+
+
 def test_a_list_costs_the_same_queries_for_1_row_and_for_30(lab, api, django_assert_max_num_queries):
     for n in range(30):
         services.add_entry(Weighing, by=lab.manager, animal=lab.animal, weight=300 + n, time=NOON + n * HOUR)

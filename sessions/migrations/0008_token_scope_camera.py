@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('lab', '0006_list_indexes'),
+        ('lab', '0007_file_checks'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from datetime import datetime, time
+from datetime import date, datetime, time
 from typing import Any, TypeVar
 
 from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -45,9 +46,19 @@ def carry_out(form: forms.Form, service: Callable[..., T], **values: Any) -> T |
         return None
 
 
-class DayField(forms.DateField):
-    """A day in the browser's own field, which shows nothing but days written as 2026-03-02, whatever the language."""
+_FAR = "This day is not between 1900 and 2999."
 
+
+class DayField(forms.DateField):
+    """A day in the browser's own field, which shows nothing but days written as 2026-03-02, whatever the language.
+
+    What is farther is a slip, and has no next day or none in every time zone.
+    """
+
+    default_validators = [
+        MinValueValidator(date(1900, 1, 1), _FAR),
+        MaxValueValidator(date(2999, 12, 31), _FAR),
+    ]
     widget = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
 
 

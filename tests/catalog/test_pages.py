@@ -36,7 +36,9 @@ def test_lists_filter_and_say_what_to_do_when_empty(lab, browser, recording):
     assert str(lab.session.pk).encode() in found
 
 
-@pytest.mark.parametrize("query", ["?page=zero", "?q=%00", "?day=never", "?rig=nonsense", "?kind=smell", "?page=-5"])
+@pytest.mark.parametrize(
+    "query", ["?page=zero", "?q=%00", "?day=never", "?day=9999-12-31", "?rig=nonsense", "?kind=smell", "?page=-5"]
+)
 @pytest.mark.parametrize("page", ["animals", "sessions", "recordings", "search"])
 def test_a_wrong_query_breaks_no_page(browser, page, query):
     assert browser.get(f"/{page}/{query}").status_code == 200

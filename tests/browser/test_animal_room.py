@@ -56,7 +56,7 @@ def room(transactional_db: None, web: Laboratory) -> SimpleNamespace:
         Membership.objects.create(project=project, user=user, role="experimenter")
     rat = Species.objects.create(name="rat")
     for name in SIX:
-        animal = services.create_animal(by=ana, identifier=name, project=project, species=rat, cage="14")
+        animal = services.create_animal(by=ana, identifier=name, project=project, species=rat, cage=f"14-{'W' * 45}")
         services.add_entry(Restriction, by=ana, animal=animal, kind="water", reference_weight=400)
         services.add_entry(Weighing, by=ana, animal=animal, weight=390)
     logins = Client(), Client()
@@ -280,6 +280,9 @@ def test_what_one_person_wrote_is_not_sent_as_the_next_ones_who_logs_in(page, ro
 
 @pytest.mark.long
 def test_a_label_leads_to_its_animal_and_a_note_with_a_photo_is_shown_there(page, room):
+    for address in ("/care/", "/search/?q=WWW", "/animals/", room.cage):
+        page.goto(address)
+        assert fits(page), address
     page.get_by_role("link", name="Labels").click()
     label = page.locator(".label", has_text="W1").locator("svg")
     drawn = cv2.imdecode(np.frombuffer(label.screenshot(), np.uint8), cv2.IMREAD_COLOR)

@@ -42,6 +42,13 @@ def shown(browser, address: str) -> str:
     return text
 
 
+@pytest.mark.parametrize("address", ["/care/", "/care/weigh/", "/cages/{cage}/"])
+def test_the_animal_room_is_found_under_animals(browser, cage, address):
+    page = shown(browser, address.format(cage=cage.pk))
+    current = re.findall(r'<a href="([^"]+)"[^>]* aria-current="page"', page)
+    assert current == ["/animals/", "/animals/"]
+
+
 def test_a_cage_is_weighed_with_what_one_has_to_know(lab, browser, cage):
     page = shown(browser, f"/care/weigh/?cage={cage.pk}")
     assert re.findall(r'data-name="(\w+)"', page) == ["R1", "R2", "R214", "R3", "R4", "R5"]

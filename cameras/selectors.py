@@ -19,9 +19,10 @@ from cameras.clock import ClockLine
 from cameras.models import Camera, CameraAlert, CameraRecording, RecordingState
 from cameras.redisline import state_channel
 from cameras.wake import client
-from sessions.errors import Conflict, NotFound
+from sessions.errors import Conflict, Invalid, NotFound
 from sessions.models import Event, Session
 from sessions.permissions import projects_for, rank_in, require, visible
+from sessions.selectors import trials_of
 
 log = logging.getLogger(__name__)
 
@@ -158,6 +159,36 @@ def sessions_to_cut_for(user: Any, camera: Camera) -> list[Session]:
     return list(rows[:SESSIONS_SHOWN])
 
 
+def _trials(recording: CameraRecording, start: datetime, duration: float, points: int) -> dict[str, Any]:
+    """Return the trials of the session that the recording saw, by outcome, each with its place (s) on the recording.
+
+    Those of one outcome that are closer together than a point is wide become one span, trial ``first`` to ``last``.
+    ``problem`` says what is wrong with the task's rule, where something is.
+    """
+    try:
+        made = trials_of(recording.session)
+    except Invalid as error:
+        return {"count": 0, "outcomes": [], "problem": error.detail}
+    step = max(duration, 1e-3) / points
+    outcomes: dict[str, dict[str, Any]] = {}
+    count = 0
+    for trial in made:
+        begins = (trial.start - start).total_seconds()
+        ends = duration if trial.stop is None else (trial.stop - start).total_seconds()
+        if ends < 0 or begins > duration:
+            continue
+        count += 1
+        name = "still running" if trial.outcome is None else trial.outcome
+        found = outcomes.setdefault(name, {"outcome": name, "count": 0, "spans": []})
+        found["count"] += 1
+        place = {"first": trial.number, "last": trial.number, "start": max(0.0, begins), "stop": min(ends, duration)}
+        if found["spans"] and place["stop"] - found["spans"][-1]["start"] < step:
+            found["spans"][-1] |= {"last": place["last"], "stop": place["stop"]}
+        else:
+            found["spans"].append(place)
+    return {"count": count, "outcomes": list(outcomes.values()), "problem": ""}
+
+
 def _moment(ns: int) -> datetime:
     return datetime.fromtimestamp(ns / 1e9, tz=UTC)
 
@@ -179,18 +210,20 @@ def timing_of(recording: CameraRecording, points: int) -> dict[str, Any]:
     times = downloads.times_of(recording)
     clock = ClockLine.load(downloads.folder_of(recording) / "clock.json")
     found = timing.describe(times, clock, first=recording.first_sequence, last=recording.last_sequence, points=points)
-    return {**found, "dropped": recording.dropped, "events": _events(recording, found, points)}
+    # Events have the server's time, frames that of their agent: the clock's offset lies between them.
+    start = _moment(found["start_ns"] - round((recording.offset_ms or 0.0) * 1e6))
+    more = {"events": _events(recording, start, found["duration"], points)}
+    trials = {"trials": _trials(recording, start, found["duration"], points)}
+    return {**found, "dropped": recording.dropped, **more, **trials}
 
 
-def _events(recording: CameraRecording, found: dict[str, Any], points: int) -> list[dict[str, Any]]:
+def _events(recording: CameraRecording, start: datetime, duration: float, points: int) -> list[dict[str, Any]]:
     """Return for each kind of event its number and where on the recording (s) there are any, at most ``points`` places.
 
-    Events have the server's time, frames that of their agent: the clock's offset lies between them.
+    ``start`` is when the recording starts on the server's clock, ``duration`` in s.
     """
-    offset_ns = round((recording.offset_ms or 0.0) * 1e6)
-    start = datetime.fromtimestamp((found["start_ns"] - offset_ns) / 1e9, tz=UTC)
-    stop = start + timedelta(seconds=found["duration"])
-    step = max(found["duration"], 1e-3) / points
+    stop = start + timedelta(seconds=duration)
+    step = max(duration, 1e-3) / points
     kinds: dict[str, dict[int, float]] = {}
     counts: dict[str, int] = {}
     rows = Event.objects.filter(session=recording.session_id, time__gte=start, time__lte=stop).order_by("time", "pk")

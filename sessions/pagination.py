@@ -82,6 +82,8 @@ class LabPaginator(Paginator):
     @cached_property
     def count(self) -> int:
         """Number of rows, exact or estimated."""
+        if isinstance(self.object_list, Sequence):
+            return len(self.object_list)
         some = self._bare()[: COUNTED_EXACTLY + 1].count()
         if some <= COUNTED_EXACTLY:
             return some

@@ -123,6 +123,39 @@ def trials(events: Iterable[Reported], rule: Rule, *, now: datetime) -> list[Tri
     return found
 
 
+def narrowed(
+    made: Iterable[Trial],
+    *,
+    outcome: str | None = None,
+    running: bool | None = None,
+    started_from: datetime | None = None,
+    started_until: datetime | None = None,
+) -> list[Trial]:
+    """Return those of one outcome, that run or do not, that started between two moments; ``None`` asks for nothing."""
+    return [
+        trial
+        for trial in made
+        if (outcome is None or trial.outcome == outcome)
+        and (running is None or (trial.stop is None) == running)
+        and (started_from is None or trial.start >= started_from)
+        and (started_until is None or trial.start <= started_until)
+    ]
+
+
+def ordered(made: Iterable[Trial], names: Iterable[str]) -> list[Trial]:
+    """Order trials by fields, the first name above the others, ``-`` before one for descending.
+
+    What has no value comes last in ascending order, as in Postgres.
+    """
+    found = list(made)
+    for name in reversed(list(names)):
+        values = [getattr(trial, name.removeprefix("-")) for trial in found]
+        keys = [(value is None, value if value is not None else 0) for value in values]
+        order = sorted(range(len(found)), key=keys.__getitem__, reverse=name.startswith("-"))
+        found = [found[index] for index in order]
+    return found
+
+
 def _take(trial: Trial, rule: Rule, event: Reported) -> None:
     for name, kind in rule.measure.items():
         if event.kind == kind and trial.measures[name] is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from django.db import transaction
@@ -37,6 +37,10 @@ class LabViewSet(IdempotentPosts, VersionedRows, viewsets.GenericViewSet):
     parser_classes = (StrictJSONParser,)
     renderer_classes = (JSONRenderer, CsvRenderer)
     filter_backends = (StrictFilterBackend, StrictOrderingFilter)
+    # The order of a list that nobody asks for, where that is not the model's.
+    ordering: tuple[str, ...] | None = None
+    # What the file of a list is called, where that is not the model's name.
+    csv_name = ""
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Filter lists only: a single row is found by its id alone."""
@@ -49,11 +53,11 @@ class LabViewSet(IdempotentPosts, VersionedRows, viewsets.GenericViewSet):
         except (ValidationError, ValueError, TypeError):
             raise Http404 from None
 
-    def paginate_queryset(self, queryset: QuerySet[Any]) -> Any:
+    def paginate_queryset(self, queryset: QuerySet[Any] | Sequence[Any]) -> Any:
         """Page lists; a CSV is whole unless a page is asked for."""
         asked = {"page", "page_size"} & set(self.request.query_params)
         if getattr(self.request.accepted_renderer, "format", "") == "csv" and not asked:
-            if queryset[MOST_CSV_ROWS : MOST_CSV_ROWS + 1].exists():
+            if queryset[MOST_CSV_ROWS : MOST_CSV_ROWS + 1]:
                 raise TooLarge(f"This is more than {MOST_CSV_ROWS} rows; narrow it by a filter, or ask for pages.")
             return None
         return super().paginate_queryset(queryset)

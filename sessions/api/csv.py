@@ -50,6 +50,8 @@ def _columns(view: Any) -> list[str]:
 
 
 def _name(view: Any) -> str:
+    if given := getattr(view, "csv_name", ""):
+        return str(given)
     queryset = getattr(view, "queryset", None)
     return queryset.model._meta.model_name if queryset is not None else "list"
 

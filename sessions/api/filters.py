@@ -97,6 +97,15 @@ class SessionFilter(df.FilterSet):
         return queryset.filter(pk__in=Session.objects.filter(animals__identifier=value).values("pk"))
 
 
+class TrialFilter(df.FilterSet):
+    """Trials are made from events, not rows of a table: what is asked is checked here, and looked for in them."""
+
+    outcome = df.CharFilter(help_text="Its outcome, a word of the task's rule.")
+    running = df.BooleanFilter(help_text="Not ended yet.")
+    started_from = TimeFilter(field_name="start")
+    started_until = TimeFilter(field_name="start")
+
+
 class RecordingFilter(df.FilterSet):
     session = df.UUIDFilter(field_name="session_id")
     project = df.UUIDFilter(field_name="session__project_id")

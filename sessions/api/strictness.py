@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.validators import EMPTY_VALUES
 from django.db.models import QuerySet
 from django_filters import BooleanFilter, CharFilter, Filter
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.filters import OrderingFilter
 from rest_framework.request import Request
+from rest_framework.serializers import ValidationError
 
 from sessions.errors import Invalid
 
@@ -19,18 +21,31 @@ class StrictFilterBackend(DjangoFilterBackend):
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         """Filter, after looking at the names of all parameters."""
         filterset_class = self.get_filterset_class(view, queryset)
-        declared = set(filterset_class.base_filters) if filterset_class else set()
-        known = declared | {"format", "page", "page_size", "ordering"}
-        unknown = sorted(set(request.query_params) - known)
-        if unknown:
-            raise Invalid(
-                f"There is no filter {', '.join(unknown)}; there is {', '.join(sorted(known))}.",
-                {name: ["There is no such filter."] for name in unknown},
-            )
-        for name, filter_ in (filterset_class.base_filters if filterset_class else {}).items():
-            if (value := request.query_params.get(name)) is not None:
-                _check_said(name, value, filter_)
+        _check_names_and_values(request, filterset_class)
         return super().filter_queryset(request, queryset, view)
+
+    def values(self, request: Request, view: Any) -> dict[str, Any]:
+        """Return the checked filters of a list that is made, not read: by name, ``None`` where nothing is asked."""
+        filterset_class = view.filterset_class
+        _check_names_and_values(request, filterset_class)
+        form = filterset_class(request.query_params, queryset=view.queryset.none()).form
+        if not form.is_valid():
+            raise ValidationError(form.errors)
+        return {name: None if value in EMPTY_VALUES else value for name, value in form.cleaned_data.items()}
+
+
+def _check_names_and_values(request: Request, filterset_class: Any) -> None:
+    declared = set(filterset_class.base_filters) if filterset_class else set()
+    known = declared | {"format", "page", "page_size", "ordering"}
+    unknown = sorted(set(request.query_params) - known)
+    if unknown:
+        raise Invalid(
+            f"There is no filter {', '.join(unknown)}; there is {', '.join(sorted(known))}.",
+            {name: ["There is no such filter."] for name in unknown},
+        )
+    for name, filter_ in (filterset_class.base_filters if filterset_class else {}).items():
+        if (value := request.query_params.get(name)) is not None:
+            _check_said(name, value, filter_)
 
 
 def _check_said(name: str, value: str, filter_: Filter) -> None:

@@ -19,10 +19,12 @@ from sessions import selectors, services
 from sessions.api import filters
 from sessions.api import serializers as s
 from sessions.api.base import ReadViewSet
+from sessions.api.strictness import StrictFilterBackend, StrictOrderingFilter
 from sessions.downloads import data_file_response
 from sessions.errors import Invalid
 from sessions.models import Animal, ApiToken, DataFile, Event, Project, Recording, Rig, Session, Species, Strain, Task
 from sessions.tokens import revoke_token
+from sessions.trials import narrowed, ordered
 
 
 class ProjectViewSet(ReadViewSet):
@@ -179,10 +181,22 @@ class SessionViewSet(ReadViewSet):
         return self.reply(services.move_session(by=request.user, session=session, **body))
 
     @extend_schema(responses=s.TrialSerializer(many=True))
-    @action(detail=True, pagination_class=None, filterset_class=None)
+    @action(
+        detail=True,
+        serializer_class=s.TrialSerializer,
+        filterset_class=filters.TrialFilter,
+        ordering_fields=["number", "start", "stop", "outcome"],
+        ordering=("number",),
+        csv_name="trials",
+    )
     def trials(self, request: Request, pk: str) -> Response:  # noqa: ARG002
         """Return the trials that the session's events make by the rule of its task; none without a rule."""
-        return Response(s.TrialSerializer(selectors.trials_of(self.get_object()), many=True).data)
+        asked = StrictFilterBackend().values(request, self)
+        *order, _ = StrictOrderingFilter().get_ordering(request, self.queryset, self)
+        made = ordered(narrowed(selectors.trials_of(self.get_object()), **asked), order)
+        page = self.paginate_queryset(made)
+        shown = self.get_serializer(made if page is None else page, many=True).data
+        return Response(shown) if page is None else self.get_paginated_response(shown)
 
 
 class RecordingViewSet(ReadViewSet):

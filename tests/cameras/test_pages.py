@@ -17,7 +17,7 @@ from cameras import services, tasks
 from cameras.agent.strip import read_number
 from cameras.models import CameraRecording
 from sessions.permissions import LABORATORY
-from sessions.services import add_events
+from sessions.services import add_events, create_task
 from tests.browser.chromium import PHONE
 from tests.cameras.browsing import Browser, Listener, cookie_of
 from tests.cameras.conftest import START, Catalog, make_catalog, store_frames
@@ -156,8 +156,12 @@ def test_scrubbing_shows_the_right_frame(laboratory: Laboratory, browser: Browse
     numbers = [*range(1, 60), *range(90, 241)]
     store_frames(laboratory.data_root / recording.folder, recording.pk, numbers)
     first = datetime.fromtimestamp(START / 1e9 + 0.04, tz=UTC)
-    rewarded = [{"time": first + timedelta(seconds=s), "kind": "reward"} for s in (1, 5)]
-    add_events(by=catalog.experimenter, session=catalog.session, events=rewarded)
+    told = [(1, "reward"), (5, "reward"), (0.5, "go"), (4.5, "go"), (7, "go"), (8, "over")]
+    events = [{"time": first + timedelta(seconds=s), "kind": kind} for s, kind in told]
+    rule = {"start": "go", "end": "over", "timeout": 2, "outcomes": {"reward": "correct"}, "otherwise": "missed"}
+    catalog.session.task = create_task(by=LABORATORY, name="two choices", parameters={"trials": rule})
+    catalog.session.save(update_fields=["task"])
+    add_events(by=catalog.experimenter, session=catalog.session, events=events)
     services.finish_recording(recording_id=recording.pk, first=1, last=240)
     tasks.make_proxy(str(recording.pk))
 
@@ -193,6 +197,15 @@ def test_scrubbing_shows_the_right_frame(laboratory: Laboratory, browser: Browse
     lanes = browser.do(lambda: page.locator("#lanes").inner_text())
     assert "lost frames: 30" in lanes
     assert "reward: 2" in lanes
+    assert "trials, correct: 2" in lanes
+    assert "trials, missed: 1" in lanes
+    titles = browser.do(lambda: page.locator(".trial-mark title").all_text_contents())
+    assert [title.split(",")[0] for title in titles] == ["trial 1", "trial 2", "trial 3"]
+    # A click on a trial shows the frame of its start; the lanes lie in the figure as wide as the recording is long.
+    browser.do(lambda: page.locator(".trial-mark").nth(1).click(position={"x": 2, "y": 4}))
+    wait_for(lambda: 108 <= (settled() or 0) <= 120 and picture() == settled(), "a frame at the second trial", 60)
+    if folder := os.environ.get("LAB_SCREENSHOTS"):
+        browser.do(lambda: page.screenshot(path=f"{folder}/recording.png", full_page=True))
     assert browser.do(lambda: page.locator(".lost-mark").count()) == 1
     assert browser.do(lambda: page.evaluate("document.documentElement.scrollWidth")) <= PHONE["width"]
     assert browser.complaints == []

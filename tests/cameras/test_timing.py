@@ -16,7 +16,9 @@ from django.test import Client
 from cameras import frametable, services, timing
 from cameras.clock import ClockLine, Sample
 from cameras.models import CameraRecording
-from sessions.services import add_events
+from sessions.models import Task
+from sessions.permissions import LABORATORY
+from sessions.services import add_events, create_task
 from tests.cameras.conftest import START, Catalog
 
 
@@ -57,6 +59,41 @@ def test_intervals_losses_and_the_clock(get: Any, catalog: Catalog) -> None:
     assert set(events) == {"poke", "reward"}
     assert events["poke"][0] == 2
     assert events["poke"][1] == pytest.approx([0.504, 0.604], abs=0.001)
+
+
+def test_trials_are_on_the_timeline_by_outcome(get: Any, catalog: Catalog) -> None:
+    rule = {"start": "go", "end": "over", "outcomes": {"reward": "correct"}, "otherwise": "missed"}
+    session = catalog.session
+    session.task = create_task(by=LABORATORY, name="two choices", parameters={"trials": rule})
+    session.save(update_fields=["task"])
+    first = datetime.fromtimestamp((START + 40_000_000) / 1e9, tz=UTC)
+    told = [(-9, "go"), (-8, "over"), (-1, "go"), (0.2, "reward"), (0.3, "over"), (1, "go"), (1.4, "over")]
+    told += [(1.5, "go"), (1.6, "reward"), (1.9, "over"), (2.2, "go"), (70, "over"), (80, "go")]
+    for seconds, kind in told:
+        event = {"time": first + timedelta(seconds=seconds), "kind": kind}
+        add_events(by=catalog.experimenter, session=session, events=[event])
+    found = get("timing/").json()["trials"]
+    assert (found["count"], found["problem"]) == (4, "")
+    outcomes = {row["outcome"]: (row["count"], row["spans"]) for row in found["outcomes"]}
+    assert set(outcomes) == {"correct", "missed"}
+    # The agent's clock is 4 ms ahead; what reaches beyond the recording ends with it.
+    places = [(span["first"], span["start"], span["stop"]) for span in outcomes["correct"][1] + outcomes["missed"][1]]
+    expected = [(2, 0, 0.304), (4, 1.504, 1.904), (3, 1.004, 1.404), (5, 2.204, 2.36)]
+    for place, wanted in zip(places, expected, strict=True):
+        assert place == pytest.approx(wanted, abs=0.001)
+    # Drawn with fewer points, what is closer together than one of them is one span, and none is left out.
+    few = get("timing/?points=2").json()["trials"]["outcomes"]
+    assert sum(row["count"] for row in few) == 4
+    assert {row["outcome"]: [(span["first"], span["last"]) for span in row["spans"]] for row in few}["missed"] == [
+        (3, 3),
+        (5, 5),
+    ]
+
+    Task.objects.update(parameters={"trials": {"end": "over"}})
+    found = get("timing/").json()
+    assert found["trials"]["outcomes"] == []
+    assert "trials.start is needed" in found["trials"]["problem"]
+    assert found["frames"] == 50
 
 
 def test_a_long_recording_is_drawn_with_few_points_and_no_outlier_is_lost() -> None:

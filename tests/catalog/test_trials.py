@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import random
 from datetime import timedelta
 
@@ -94,7 +96,9 @@ def test_late_and_repeated_events_change_nothing_but_their_trial(lab, api, djang
         services.add_events(by=lab.experimenter, session=lab.session, events=part)
     path = f"/api/v1/sessions/{lab.session.pk}/trials/"
     with django_assert_max_num_queries(12):
-        shown = api("viewer").get(path).json()
+        listed = api("viewer").get(path).json()
+    shown = listed["results"]
+    assert (listed["count"], listed["next"], listed["previous"]) == (4, None, None)
     assert [(trial["number"], trial["outcome"]) for trial in shown][:3] == [
         (1, "correct"),
         (2, "wrong"),
@@ -102,7 +106,7 @@ def test_late_and_repeated_events_change_nothing_but_their_trial(lab, api, djang
     ]
     assert shown[0]["measures"] == {"latency": 0.4}
     assert shown[0]["value"] == {"odour": "A"}
-    assert api("viewer").get(path).json() == shown
+    assert api("viewer").get(path).json() == listed
 
     client = Client()
     client.force_login(lab.viewer)
@@ -113,10 +117,55 @@ def test_late_and_repeated_events_change_nothing_but_their_trial(lab, api, djang
     assert f"/sessions/{lab.session.pk}/trials/" in client.get(f"/sessions/{lab.session.pk}/").content.decode()
 
 
+def test_the_list_is_paged_filtered_ordered_and_a_csv_as_every_list(lab, api):
+    services.update_task(by=LABORATORY, task=lab.task, parameters={"trials": RULE})
+    events = [{"time": at(seconds), "kind": kind, "value": value} for seconds, kind, value in EVENTS]
+    services.add_events(by=lab.experimenter, session=lab.session, events=events)
+    path = f"/api/v1/sessions/{lab.session.pk}/trials/"
+
+    def numbers(query):
+        reply = api("viewer").get(path + query)
+        assert reply.status_code == 200, reply.content
+        return [trial["number"] for trial in reply.json()["results"]]
+
+    # The last one has timed out long ago.
+    assert numbers("?ordering=-number") == [4, 3, 2, 1]
+    assert numbers("?ordering=outcome,-start") == [1, 4, 3, 2]
+    assert numbers("?outcome=omission") == [3, 4]
+    assert numbers("?running=true") == []
+    assert numbers("?running=false&outcome=wrong") == [2]
+    second, third = (at(seconds).isoformat().replace("+00:00", "Z") for seconds in (5, 8))
+    assert numbers(f"?started_from={second}&started_until={third}") == [2, 3]
+
+    first = api("viewer").get(f"{path}?page_size=3").json()
+    assert (first["count"], len(first["results"]), first["previous"]) == (4, 3, None)
+    rest = api("viewer").get(first["next"]).json()
+    assert ([trial["number"] for trial in rest["results"]], rest["next"]) == ([4], None)
+    assert api("viewer").get(f"{path}?page=3").status_code == 404
+
+    table = api("viewer").get(f"{path}?format=csv&ordering=-number")
+    assert 'filename="trials.csv"' in table["Content-Disposition"]
+    rows = list(csv.DictReader(io.StringIO(table.content.decode())))
+    assert [row["number"] for row in rows] == ["4", "3", "2", "1"]
+    assert (rows[3]["outcome"], rows[3]["measures"]) == ("correct", '{"latency": 0.4}')
+
+    for query, named in (
+        ("?result=correct", "There is no filter result"),
+        ("?ordering=value", "not ordered by value"),
+        ("?started_from=yesterday", "time with its zone"),
+        ("?page=many", "page"),
+    ):
+        reply = api("viewer").get(path + query)
+        assert reply.status_code in {400, 404}
+        assert named in reply.content.decode()
+
+
 def test_without_a_rule_there_are_none_and_a_broken_one_is_told(lab, api):
     Event.objects.create(session=lab.session, time=NOON, kind="trial_start")
     path = f"/sessions/{lab.session.pk}/trials/"
-    assert api("viewer").get(f"/api/v1{path}").json() == []
+    assert api("viewer").get(f"/api/v1{path}").json()["results"] == []
+    # An empty list has its columns all the same.
+    assert api("viewer").get(f"/api/v1{path}?format=csv").content.decode().startswith("number,start,stop,outcome")
     # Written past the services.
     Task.objects.filter(pk=lab.task.pk).update(parameters={"trials": {"end": "x"}})
     reply = api("viewer").get(f"/api/v1{path}")

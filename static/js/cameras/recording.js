@@ -138,7 +138,7 @@ function lanes() {
   const box = part("lanes");
   const width = Math.max(240, box.clientWidth);
   const kinds = [...times.events].sort((a, b) => b.count - a.count);
-  const rows = [{ label: `lost frames: ${times.lost.frames}`, lost: true }, ...kinds.slice(0, MOST_LANES).map((kind) => ({ label: `${kind.kind}: ${kind.count}`, seconds: kind.seconds }))];
+  const rows = [{ label: `lost frames: ${times.lost.frames}`, lost: true }, ...trialRows(), ...kinds.slice(0, MOST_LANES).map((kind) => ({ label: `${kind.kind}: ${kind.count}`, seconds: kind.seconds }))];
   if (kinds.length > MOST_LANES) {
     const rest = kinds.slice(MOST_LANES);
     rows.push({ label: `${rest.length} other kinds: ${rest.reduce((sum, kind) => sum + kind.count, 0)}`, seconds: rest.flatMap((kind) => kind.seconds) });
@@ -161,6 +161,16 @@ function lanes() {
       }
       return;
     }
+    if (row.spans) {
+      for (const span of row.spans) {
+        const left = Math.min(scale(span.start), width - 2);
+        const mark = element("rect", { class: "trial-mark", x: left, y: top + 16, width: Math.max(2, scale(span.stop) - left - 1), height: 11, rx: 1 });
+        const numbers = span.first === span.last ? `trial ${span.first}` : `trials ${span.first} to ${span.last}`;
+        mark.append(element("title", {}, `${numbers}, ${(span.stop - span.start).toFixed(3)} s${row.outcome ? `: ${row.outcome}` : ""}`));
+        svg.append(mark);
+      }
+      return;
+    }
     const marks = row.seconds.map((seconds) => `M${scale(seconds).toFixed(1)} ${top + 15}v13`).join("");
     svg.append(element("path", { class: "event-mark", d: marks }));
   });
@@ -170,6 +180,17 @@ function lanes() {
     go(((event.clientX - place.left) / place.width) * times.duration);
   });
   box.replaceChildren(svg);
+  if (times.trials.problem) box.append(html("p", "muted small", `No trials: ${times.trials.problem}`));
+}
+
+// A lane for each outcome, so that the word stands beside the mark; the rarest share one.
+function trialRows() {
+  const outcomes = [...times.trials.outcomes].sort((a, b) => b.count - a.count);
+  const label = (outcome) => (outcome ? `trials, ${outcome}` : "trials");
+  const rows = outcomes.slice(0, MOST_LANES).map((one) => ({ label: `${label(one.outcome)}: ${one.count}`, outcome: one.outcome, spans: one.spans }));
+  const rest = outcomes.slice(MOST_LANES);
+  if (rest.length) rows.push({ label: `trials, ${rest.length} other outcomes: ${rest.reduce((sum, one) => sum + one.count, 0)}`, outcome: "", spans: rest.flatMap((one) => one.spans) });
+  return rows;
 }
 
 function playhead(left, width, height) {

@@ -8,29 +8,41 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
 from analysis.jobs.models import Job, JobInput, JobState, Result, Worker
 from sessions.errors import NotFound
-from sessions.models import Recording
+from sessions.models import Animal, Recording
 from sessions.permissions import visible
 
 # What was computed again on the same machine agrees to this (relative).
 AGREES = 1e-9
+# What a list shows nothing of; figures and where a result comes from are long.
+UNSHOWN = ("result__provenance", "result__metrics", "result__figures")
 # Too little is done before this to say how long the rest takes.
 LEAST_PROGRESS = 0.02
 
 
 def jobs(user: Any) -> QuerySet[Job]:
     """Return the jobs of the user's projects, newest first, without their logs."""
-    queryset = Job.objects.select_related("project", "user", "result").prefetch_related("inputs__recording__session")
-    return visible(user, queryset.defer("log", "environment", "result__provenance"))
+    queryset = Job.objects.select_related("user", "result").prefetch_related("inputs")
+    return visible(user, queryset.defer("log", "environment", *UNSHOWN))
 
 
 def job_rows(user: Any) -> QuerySet[Job]:
     """Return jobs as a table shows them: with what the sessions that they read are called."""
-    return jobs(user).prefetch_related("inputs__recording__session__task", "inputs__recording__session__animals")
+    read = Recording.objects.select_related("session__task").only(
+        "kind", "name", *(f"session__{name}" for name in ("title", "start", "number", "task__name"))
+    )
+    return (
+        jobs(user)
+        .defer("log", "environment", "parameters", *UNSHOWN)
+        .prefetch_related(
+            Prefetch("inputs__recording", read),
+            Prefetch("inputs__recording__session__animals", Animal.objects.only("identifier")),
+        )
+    )
 
 
 def of_session(queryset: QuerySet[Job], session_id: str) -> QuerySet[Job]:

@@ -1,10 +1,11 @@
-"""`./lab bench [NAME ...] [--json FILE]`: run the benchmarks and print each figure as a ratio to its peer.
+"""`./lab bench [NAME ...] [--json FILE] [--home DIR]`: run the benchmarks and print each figure as a ratio to its peer.
 
 A benchmark is a module in this directory with `run() -> list[dict]`; each dict has `name`, `value`, `unit`, `peer`,
 `peer_value` and `ratio`. A figure without a peer has None in the last three. One whose peer is a bound may have
 `broken`: true makes the command fail. What `run` takes by keyword (`kills`, say) is an option of the command line. One
 that says `ON_REQUEST` takes minutes and runs only when it is named. They run one after another in one process, with the
-database and the broker of a LAB_HOME of their own in the environment.
+database and the broker of a LAB_HOME of their own in the environment, which is removed afterwards unless `--home` names
+it: a database that took minutes to fill is there again for the next run.
 """
 
 import argparse
@@ -108,6 +109,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="./lab bench", description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--home", metavar="DIR")
     for option, meaning in BENCH_OPTIONS.items():
         parser.add_argument(f"--{option}", type=int, metavar="N", help=meaning)
     options = parser.parse_args()
@@ -118,7 +120,8 @@ def main() -> int:
     for option in given:
         if not any(option in taken(name, given) for name in names):
             parser.error(f"--{option} is no option of {', '.join(names)}")
-    home = Path(tempfile.mkdtemp(prefix="labsite-bench-"))
+    home = Path(options.home or tempfile.mkdtemp(prefix="labsite-bench-")).absolute()
+    home.mkdir(exist_ok=True)
     os.environ |= {"LAB_HOME": str(home), "DJANGO_SETTINGS_MODULE": "labsite.settings"}
     try:
         os.environ["LAB_DATABASE_URL"] = services.embedded_postgres(home)
@@ -127,7 +130,8 @@ def main() -> int:
     finally:
         services.stop_redis(home)
         services.stop_postgres(home)
-        shutil.rmtree(home, ignore_errors=True)
+        if not options.home:
+            shutil.rmtree(home, ignore_errors=True)
     print(table(results))
     if options.json:
         Path(options.json).write_text(json.dumps(results, indent=1) + "\n")

@@ -27,6 +27,7 @@ def fill() -> None:
             _colony(cursor)
             _experiments(cursor)
             _machines(cursor)
+            _words(cursor)
         finally:
             cursor.execute("SET session_replication_role = DEFAULT")
         cursor.execute("VACUUM ANALYZE")
@@ -55,7 +56,7 @@ def _colony(cursor: Any) -> None:
     if "weighing" in apps.get_app_config("lab").models:
         _insert(
             cursor, "Weighing", WEIGHINGS, id=key("weighing", "i"), animal_id=key("animal", f"1 + i % {ANIMALS}"),
-            time=f"{START} + i * interval '1 minute'", weight="250 + i % 100", person_id=str(user.pk),
+            time=f"{START} + i * interval '1 minute'", weight="250 + i / 11 % 100", person_id=str(user.pk),
         )  # fmt: skip
 
 
@@ -73,9 +74,10 @@ def _experiments(cursor: Any) -> None:
     )  # fmt: skip
     _insert(
         cursor, "SessionAnimal", SESSIONS, session_id=key("session", "i"),
-        animal_id=key("animal", f"1 + i % {ANIMALS}"),
+        animal_id=key("animal", f"1 + (i - 1) % {ANIMALS}"),
         during=f"tstzrange({start}, {start} + interval '1 hour')",
     )  # fmt: skip
+    of_session = key("project", f"1 + (1 + i % {SESSIONS}) % {PROJECTS}")
     kinds = "ARRAY['ephys', 'lfp', 'spikes', 'units', 'position', 'video', 'events', 'other']"
     session = key("session", f"1 + i % {SESSIONS}")
     created = f"{START} + i * interval '1 minute'"
@@ -83,13 +85,14 @@ def _experiments(cursor: Any) -> None:
         cursor, "Recording", RECORDINGS, id=key("recording", "i"), session_id=session,
         kind=f"({kinds})[1 + i / 97 % 8]", format="(ARRAY['npy', 'nwb', 'mat'])[1 + i / 31 % 3]",
         name="'probe ' || i / 11 % 4", rate="1250", created=created,
-        quality="(ARRAY['', 'good', 'usable', 'bad'])[1 + i / 53 % 4]",
+        quality="(ARRAY['', 'good', 'usable', 'bad'])[1 + i / 53 % 4]", in_project_id=of_session,
     )  # fmt: skip
     _insert(cursor, "DataRoot", 1, id=key("root", "i"), name="'default'", path="'/data'")
     _insert(
         cursor, "DataFile", RECORDINGS, id=key("file", "i"), recording_id=key("recording", "i"),
         root_id=key("root", "1"),
         path="'day' || i / 100 || '/' || i || '.npy'", size="i * 1000", modified=created, created=created,
+        in_project_id=of_session,
         sha256="CASE WHEN i % 1000 = 0 THEN '' ELSE md5(i::text) || md5(i::text) END",
     )  # fmt: skip
     _insert(
@@ -127,6 +130,30 @@ def _machines(cursor: Any) -> None:
         cursor, "cameras.CameraAlert", ALERTS, id=key("alert", "i"), kind="'offline'",
         camera_id=key("camera", f"1 + i % {RIGS}"), message="'gone'", raised=created, resolved=created,
     )  # fmt: skip
+
+
+def _words(cursor: Any) -> None:
+    """Write what the triggers would have written, and index it afterwards: that is several times as fast."""
+    for table, words in (("session", _SESSION_WORDS), ("recording", _RECORDING_WORDS)):
+        cursor.execute(f"DROP INDEX {table}_words")
+        cursor.execute(f"INSERT INTO lab_{table}words ({table}_id, words) {words}")
+        cursor.execute(f"CREATE INDEX {table}_words ON lab_{table}words USING gin (words)")
+
+
+_SESSION_WORDS = """
+SELECT s.id, lab_words(concat_ws(' ', t.name, r.name, a.identifier, s.narrative))
+FROM lab_session s JOIN lab_task t ON t.id = s.task_id JOIN lab_rig r ON r.id = s.rig_id
+JOIN lab_sessionanimal p ON p.session_id = s.id JOIN lab_animal a ON a.id = p.animal_id
+"""
+_RECORDING_WORDS = """
+SELECT r.id, w.words || lab_words(concat_ws(' ', r.name, r.kind, r.format, f.path))
+FROM lab_recording r JOIN lab_datafile f ON f.recording_id = r.id
+JOIN (
+    SELECT s.id, lab_words(concat_ws(' ', t.name, a.identifier)) AS words
+    FROM lab_session s JOIN lab_task t ON t.id = s.task_id
+    JOIN lab_sessionanimal p ON p.session_id = s.id JOIN lab_animal a ON a.id = p.animal_id
+) AS w ON w.id = r.session_id
+"""
 
 
 def _insert(cursor: Any, model: str, count: int, **expressions: str) -> None:

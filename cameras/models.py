@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from sessions.models import Project, Recording, Rig, Session, audited
+from sessions.models import Project, Recording, Rig, Session, audited, newest_first
 
 MOST_HOURS_KEPT = 31 * 24
 
@@ -183,7 +183,7 @@ class CameraRecording(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["camera", "-started"]),
-            models.Index(fields=["-started", "id"]),
+            *newest_first("started", "frames", "lost"),
             models.Index(fields=["state"], condition=~Q(state="finished"), name="camera_recording_open"),
         ]
 

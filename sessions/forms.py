@@ -12,6 +12,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from sessions import selectors
 from sessions.errors import LabError
 from sessions.models import (
     Animal,
@@ -92,9 +93,11 @@ class AnimalForm(forms.Form):
 class StartSessionForm(forms.Form):
     """Who does what, where: all that is needed to start."""
 
-    animals = forms.ModelMultipleChoiceField(
-        Animal.objects.none(), widget=forms.CheckboxSelectMultiple, required=False, help_text="Those alive, by project."
-    )
+    animals = forms.ModelMultipleChoiceField(Animal.objects.none(), widget=forms.CheckboxSelectMultiple, required=False)
+    find = forms.CharField(
+        label="Find an animal", max_length=64, required=False,
+        widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off", "autocapitalize": "none"}),
+    )  # fmt: skip
     rig = forms.ModelChoiceField(Rig.objects.none(), required=False, empty_label="no rig")
     task = forms.ModelChoiceField(Task.objects.all(), required=False, empty_label="no task")
     project = forms.ModelChoiceField(
@@ -113,6 +116,14 @@ class StartSessionForm(forms.Form):
         }
         for name, queryset in choices.items():
             _choose(self, name, queryset)
+        field = self.fields["animals"]
+        sent: Any = self.data
+        asked = sent.getlist("animals") if self.is_bound else self.initial.get("animals", ())
+        text = (sent if self.is_bound else self.initial).get("find", "")
+        shown = selectors.animals_to_choose(choices["animals"], text, asked)
+        # Any of them may be sent; a colony of thousands is not drawn.
+        field.widget.choices = [(animal.pk, str(animal)) for animal in shown.rows]
+        field.help_text = shown.told
 
 
 class NotesForm(forms.Form):

@@ -15,6 +15,7 @@ from rest_framework.pagination import PageNumberPagination
 from rest_framework.response import Response
 
 from sessions.errors import Invalid
+from sessions.selectors import cut
 
 # Counting a million rows takes longer than reading a page of them, and nobody needs the last digits.
 COUNTED_EXACTLY = 10_000
@@ -54,15 +55,22 @@ class LabPaginator(Paginator):
     """Pages of a queryset that may have millions of rows.
 
     ``count`` is exact to 10,000 rows (``COUNTED_EXACTLY``), above it is Postgres' estimate and ``estimated`` is true.
+    Where ``many`` is true, words were searched for that many rows have, and only the end of the list would tell.
     """
 
     estimated = False
+
+    @property
+    def many(self) -> bool:
+        """Return whether there are more rows than are worth counting."""
+        rows: Any = self.object_list
+        return "count" not in self.__dict__ and "among_many" in rows.query.annotations
 
     def page(self, number: Any) -> LabPage:
         """Return a page; ``EmptyPage`` where there are no rows, except on the first."""
         wanted = self._whole(number)
         start = (wanted - 1) * self.per_page
-        rows = list(self.object_list[start : start + self.per_page + 1]) if start < FURTHEST else []
+        rows = self._rows(start, start + self.per_page + 1) if start < FURTHEST else []
         if not rows and wanted > 1:
             raise EmptyPage("That page contains no results")
         if len(rows) <= self.per_page:
@@ -77,7 +85,15 @@ class LabPaginator(Paginator):
         except PageNotAnInteger:
             return self.page(1)
         except EmptyPage:
+            if self.many:
+                return self.page(1)
             return self.page(max(1, ceil(self._bare().count() / self.per_page)))
+
+    def _rows(self, start: int, stop: int) -> list[Any]:
+        rows: Any = self.object_list
+        # Worth a query more only where something is joined or counted for each row.
+        wide = isinstance(rows, QuerySet) and (rows.query.select_related or rows.query.annotations)
+        return cut(rows, start, stop) if wide and (start or rows.query.annotations) else list(rows[start:stop])
 
     @cached_property
     def count(self) -> int:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.contrib.postgres.search import SearchQuery
 from django.db.models import (
+    BooleanField,
     Count,
+    ExpressionWrapper,
     IntegerField,
     OuterRef,
     Prefetch,
@@ -15,6 +19,7 @@ from django.db.models import (
     QuerySet,
     Subquery,
     Sum,
+    Value,
 )
 from django.db.models.functions import Coalesce, JSONObject, Now
 from django.utils import timezone
@@ -39,6 +44,7 @@ from sessions.models import (
     Restriction,
     Rig,
     Session,
+    SessionAnimal,
     SheetImport,
     Upload,
     Weighing,
@@ -46,11 +52,12 @@ from sessions.models import (
 from sessions.permissions import RANK, projects_for, rank_in, visible
 from sessions.trials import Reported, Rule, Trial, rule_of, trials
 
-# Where a recording is looked for: its own names, its files, its session and animals.
-RECORDING_WORDS = (
-    "name", "kind", "format", "session__title", "files__path", "session__session_animals__animal__identifier",
-    "session__task__name",
-)  # fmt: skip
+# Found by words or by a part of a name, more than so many are not counted (``among_many``).
+MOST_COUNTED = 10_000
+# So many that were found by words are put in order; where there are more, they are looked for in the order of the list.
+MOST_SORTED = 20_000
+# So many animals does a form offer; more are looked through by typing.
+MOST_CHOICES = 30
 
 
 def projects(user: Any) -> QuerySet[Project]:
@@ -78,6 +85,46 @@ def with_session_counts(queryset: QuerySet[Animal]) -> QuerySet[Animal]:
     )
 
 
+class AnimalsToChoose(NamedTuple):
+    """Animals that a form offers, and a sentence that says which those are."""
+
+    rows: list[Animal]
+    told: str
+
+
+def animals_to_choose(rows: QuerySet[Animal], text: str, chosen: Iterable[str]) -> AnimalsToChoose:
+    """Return which of many animals a form offers: those chosen already, and those whose identifier holds a text.
+
+    Without a text it offers all where they are few (30), else those of the latest sessions.
+    """
+    ids = [UUID(key) for key in list(chosen)[:MOST_CHOICES] if _is_uuid(key)]
+    kept = list(rows.filter(pk__in=ids).order_by("identifier"))
+    others = rows.exclude(pk__in=ids).order_by("identifier")
+    text = text.replace("\0", "").strip()[:64]
+    if text:
+        others = others.filter(identifier__icontains=text)
+    found = list(others[: MOST_CHOICES + 1])
+    if len(found) <= MOST_CHOICES:
+        told = f"Those alive whose identifier holds {text}." if text else "Those alive, by identifier."
+        return AnimalsToChoose(kept + found, told if kept + found else f"None that is alive has {text} in its name.")
+    if text:
+        return AnimalsToChoose(kept + found[:MOST_CHOICES], f"More hold {text}; go on typing to find one of them.")
+    newest = Session.objects.filter(project__in=rows.values("project")).order_by("-start", "id")
+    lately = SessionAnimal.objects.filter(session__in=list(newest.values_list("pk", flat=True)[:MOST_CHOICES]))
+    latest = list(others.filter(pk__in=lately.values("animal"))[:MOST_CHOICES])
+    which = "Those of the latest sessions" if latest else "The first by identifier"
+    told = f"{which}; find others by a part of their identifier."
+    return AnimalsToChoose(kept + (latest or found[:MOST_CHOICES]), told)
+
+
+def _is_uuid(text: Any) -> bool:
+    try:
+        UUID(str(text))
+    except ValueError:
+        return False
+    return True
+
+
 def rigs(user: Any) -> QuerySet[Rig]:
     """Return rigs of the user's projects and of the whole laboratory."""
     return visible(user, Rig.objects.select_related("project")).order_by("name")
@@ -91,10 +138,8 @@ def sessions(user: Any) -> QuerySet[Session]:
 
 
 def recordings(user: Any) -> QuerySet[Recording]:
-    """Return recordings with session, files in their order, and what they were derived from."""
-    return visible(
-        user, Recording.objects.select_related("session", "session__project"), "session__project"
-    ).prefetch_related(
+    """Return recordings with files in their order, and what they were derived from."""
+    return visible(user, Recording.objects.all(), "in_project").prefetch_related(
         Prefetch("files", DataFile.objects.select_related("root", "check_of").order_by("order", "path", "-revision")),
         Prefetch("derived_from", Recording.objects.only("pk")),
     )
@@ -108,8 +153,8 @@ def recording_rows(user: Any) -> QuerySet[Recording]:
         return Subquery(files.annotate(value=expression).values("value"))
 
     return (
-        visible(user, Recording.objects.select_related("session", "session__rig", "session__task"), "session__project")
-        .prefetch_related(Prefetch("session__animals", Animal.objects.order_by("identifier")))
+        visible(user, Recording.objects.select_related("session", "session__rig", "session__task"), "in_project")
+        .prefetch_related(Prefetch("session__animals", Animal.objects.order_by("identifier").only("identifier")))
         .annotate(
             file_count=Coalesce(of_files(Count("pk")), 0),
             size=Coalesce(of_files(Sum("size")), 0),
@@ -126,7 +171,7 @@ def with_wrong_files(rows: QuerySet[Recording]) -> QuerySet[Recording]:
 
 def count_wrong_files(user: Any) -> int:
     """Return how many recordings of the user's projects have a file that is missing, changed or damaged."""
-    return with_wrong_files(visible(user, Recording.objects.all(), "session__project")).count()
+    return with_wrong_files(visible(user, Recording.objects.all(), "in_project")).count()
 
 
 def is_wrong(file: DataFile) -> bool:
@@ -135,12 +180,8 @@ def is_wrong(file: DataFile) -> bool:
 
 
 def files(user: Any) -> QuerySet[DataFile]:
-    """Return data files with their root and recording."""
-    return visible(
-        user,
-        DataFile.objects.select_related("root", "recording__session__project"),
-        "recording__session__project",
-    )
+    """Return data files with their root."""
+    return visible(user, DataFile.objects.select_related("root"), "in_project")
 
 
 def newest_revisions(rows: list[DataFile]) -> list[DataFile]:
@@ -290,13 +331,55 @@ def search(user: Any, text: str, limit: int = 20) -> dict[str, list[Any]]:
         "animals": matching(
             animals(user), words, "identifier", "species__name", "strain__name", "genotype", "cage", "notes"
         ).order_by("identifier"),
-        "sessions": matching(
-            sessions(user), words, "title", "narrative", "task__name", "rig__name",
-            "session_animals__animal__identifier",
-        ).order_by("-start", "id"),
-        "recordings": matching(recording_rows(user), words, *RECORDING_WORDS).order_by("-created", "id"),
-    }  # fmt: skip
-    return {name: list(queryset[:limit]) for name, queryset in found.items()}
+        "sessions": of_words(sessions(user), text).order_by("-start", "id"),
+        "recordings": of_words(recording_rows(user), text).order_by("-created", "id"),
+    }
+    wide = "recordings"
+    return {name: cut(rows, 0, limit) if name == wide else list(rows[:limit]) for name, rows in found.items()}
+
+
+def cut(queryset: QuerySet[Any], start: int, stop: int) -> list[Any]:
+    """Return rows of an ordered queryset from one place to another; which those are is settled by their keys alone.
+
+    Asked for at once, Postgres may join and count for all rows that it puts in order or passes by.
+    """
+    keys = list(queryset.values_list("pk", flat=True)[start:stop])
+    return list(queryset.filter(pk__in=keys)) if keys else []
+
+
+def of_words(queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Narrow sessions or recordings to those which every word of a text begins a word of (of one or two letters: is).
+
+    What their words are is told in ``sessions/models/search.py``.
+    """
+    asked = WordsAsked(text.replace("\0", " "))
+    words: QuerySet[Any] = queryset.model.found_by.related.related_model.objects.all()
+    named = words.filter(words=asked).values("pk")
+    count = named[: MOST_SORTED + 1].count()
+    if count <= MOST_SORTED:
+        # Postgres is to take these few from the index of words, whatever it expects of the beginning of a word.
+        found = queryset.filter(pk__in=named[:MOST_SORTED])
+        return found.alias(among_many=Value(1)) if count > MOST_COUNTED else found
+    # What so many have is soon found among the newest; asked as a value, Postgres looks it up row after row.
+    has = words.filter(pk=OuterRef("pk")).values(has=ExpressionWrapper(Q(words=asked), BooleanField()))
+    return queryset.alias(among_many=Subquery(has)).filter(among_many=True)
+
+
+def of_animal(queryset: QuerySet[Session], text: str) -> QuerySet[Session]:
+    """Narrow sessions to those of animals whose identifier holds a text."""
+    animals = list(Animal.objects.filter(identifier__icontains=text).values_list("pk", flat=True)[:1001])
+    if len(animals) <= 1000:  # noqa: PLR2004 - a list that is sent in a moment
+        return queryset.filter(pk__in=SessionAnimal.objects.filter(animal__in=animals).values("session"))
+    parts = SessionAnimal.objects.filter(session=OuterRef("pk"), animal__identifier__icontains=text)
+    return queryset.alias(among_many=Subquery(parts.values("session")[:1])).filter(among_many__isnull=False)
+
+
+class WordsAsked(SearchQuery):
+    """The query of a text, as Postgres makes it of the words that it knows things by."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.function = "lab_query"
 
 
 def matching(queryset: QuerySet[Any], words: list[str], *fields: str) -> QuerySet[Any]:
@@ -323,7 +406,8 @@ def history(instance: Any, limit: int = 50) -> list[dict[str, Any]]:
     rows = list(instance.history.select_related("pgh_context").order_by("-pgh_id")[: limit + 1])
     ids = {row.pgh_context.metadata.get("user") for row in rows if row.pgh_context} - {None}
     names = dict(get_user_model().objects.filter(pk__in=ids).values_list("pk", "username"))
-    fields = [f for f in instance._meta.fields if not f.primary_key]
+    kept = {f.name for f in type(instance).history.rel.related_model._meta.fields}
+    fields = [f for f in instance._meta.fields if not f.primary_key and f.name in kept]
     named = _names_of_keys(rows, [f for f in fields if f.is_relation])
     changes = []
     for position, row in enumerate(rows[:limit]):

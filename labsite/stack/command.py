@@ -81,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="run the benchmarks, each beside its peer")
     bench.add_argument("names", nargs="*", metavar="NAME", help="which benchmarks (default: all)")
     bench.add_argument("--json", metavar="FILE", help="also write the figures to FILE")
+    bench.add_argument("--home", metavar="DIR", help="keep what was filled in DIR for the next run (catalog)")
     for option, meaning in BENCH_OPTIONS.items():
         bench.add_argument(f"--{option}", type=int, metavar="N", help=meaning)
     commands.add_parser("agent", add_help=False, help="the camera agent of one behaviour box")
@@ -152,7 +153,8 @@ def _module(options: argparse.Namespace, rest: list[str], began: float) -> list[
         return ["labsite.stack.testing", *(["--long"] if options.long else []), *rest]
     if options.command == "bench":
         given = [f"--{name}={value}" for name in BENCH_OPTIONS if (value := getattr(options, name)) is not None]
-        given += [f"--json={Path(options.json).absolute()}"] if options.json else []
+        for name in ("json", "home"):
+            given += [f"--{name}={Path(value).absolute()}"] if (value := getattr(options, name)) else []
         return ["benchmarks", *options.names, *given]
     if options.command == "agent":
         return ["cameras.agent", *rest]

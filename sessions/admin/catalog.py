@@ -183,9 +183,9 @@ class Registered(AuditedAdmin):
 
 @admin.register(Recording)
 class RecordingAdmin(Registered):
-    project_path = "session__project"
+    project_path = "in_project"
     list_display = ("kind", "name", "format", "session", "rate", "channels", "duration", "quality", "created")
-    list_filter = ("kind", "format", "quality", "simulated", "session__project")
+    list_filter = ("kind", "format", "quality", "simulated", "in_project")
     list_select_related = ("session",)
     search_fields = ("name", "format", "session__title", "files__path", "session__animals__identifier")
     readonly_fields = (
@@ -198,7 +198,7 @@ class RecordingAdmin(Registered):
 
 @admin.register(DataFile)
 class DataFileAdmin(Registered):
-    project_path = "recording__session__project"
+    project_path = "in_project"
     list_display = ("path", "root", "role", "revision", "size", "sha256", "recording", "created")
     list_filter = ("root", "role")
     list_select_related = ("root", "recording")

@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from sessions import selectors, services
 from sessions.api.base import ReadViewSet
 from sessions.api.fields import AwareDateTimeField, ByIdOrName, StrictFields
-from sessions.api.filters import TimeFilter
+from sessions.api.filters import NameFilter, TimeFilter
 from sessions.api.serializers import LabSerializer, by_username
 from sessions.models import (
     Administration,
@@ -46,10 +46,10 @@ READ_ONLY = ("id", "deleted", "created")
 
 
 class EntryFilter(df.FilterSet):
-    animal = df.CharFilter(field_name="animal__identifier", help_text="Identifier of an animal.")
+    animal = NameFilter(field_name="animal__identifier", help_text="Identifier of an animal.")
     project = df.UUIDFilter(field_name="animal__project_id")
     cage = df.CharFilter(field_name="animal__cage", help_text="Name of the cage where the animal lives now.")
-    person = df.CharFilter(field_name="person__username", help_text="User name.")
+    person = NameFilter(field_name="person__username", help_text="User name.")
     deleted = df.BooleanFilter(field_name="deleted", lookup_expr="isnull", exclude=True, help_text=SET_ASIDE)
 
 
@@ -89,7 +89,7 @@ class ImplantFilter(EntryFilter):
 
 
 class GenotypeFilter(EntryFilter):
-    allele = df.CharFilter(field_name="allele__name")
+    allele = NameFilter(field_name="allele__name")
 
 
 class CageFilter(df.FilterSet):
@@ -98,8 +98,8 @@ class CageFilter(df.FilterSet):
 
 
 class HousingFilter(df.FilterSet):
-    animal = df.CharFilter(field_name="animal__identifier")
-    cage = df.CharFilter(field_name="cage__name")
+    animal = NameFilter(field_name="animal__identifier")
+    cage = NameFilter(field_name="cage__name")
     now = df.BooleanFilter(field_name="end", lookup_expr="isnull", help_text="There now.")
 
 

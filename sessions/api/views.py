@@ -231,7 +231,7 @@ class FileViewSet(ReadViewSet):
     queryset = DataFile.objects.all()
     serializer_class = s.FileSerializer
     filterset_class = filters.FileFilter
-    ordering_fields: ClassVar[list[str]] = ["created", "size", "path", "order"]
+    ordering_fields: ClassVar[list[str]] = ["created", "size", "path"]
     ordering = ("created",)
 
     def get_queryset(self) -> Any:

@@ -2,7 +2,7 @@
 
 from sessions.models.access import ApiToken, IdempotencyKey, TokenScope
 from sessions.models.animals import Animal, AnimalStatus, Sex, Species, Strain
-from sessions.models.base import Named, Quality, TstzRange, UuidRange, audited
+from sessions.models.base import Named, Quality, TstzRange, UuidRange, audited, newest_first
 from sessions.models.care import (
     UNITS,
     Administration,
@@ -22,6 +22,7 @@ from sessions.models.integrity import FileCheck, FileState
 from sessions.models.notes import NOTED, Note, NoteTag, Tag
 from sessions.models.projects import Membership, Project, Role
 from sessions.models.recordings import DataFile, DataRoot, FileRole, Recording, RecordingKind
+from sessions.models.search import RecordingWords, SessionWords
 from sessions.models.sessions import Event, Rig, Session, SessionAnimal, Task
 from sessions.models.sheets import SheetImport, SheetLine, SheetState
 from sessions.models.uploads import Upload
@@ -60,12 +61,14 @@ __all__ = [
     "Quality",
     "Recording",
     "RecordingKind",
+    "RecordingWords",
     "Restriction",
     "RestrictionKind",
     "Rig",
     "Role",
     "Session",
     "SessionAnimal",
+    "SessionWords",
     "Sex",
     "SheetImport",
     "SheetLine",
@@ -81,4 +84,5 @@ __all__ = [
     "Weighing",
     "Zygosity",
     "audited",
+    "newest_first",
 ]

@@ -14,16 +14,26 @@ M = TypeVar("M", bound=type[models.Model])
 
 
 def audited(model: M) -> M:
-    """Keep every version of a model's rows in a table that triggers fill: bulk writes and raw SQL are in it too."""
+    """Keep every version of a model's rows in a table that triggers fill: bulk writes and raw SQL are in it too.
+
+    ``in_project``, which the database itself copies from the session, is no change that anybody made.
+    """
+    copied = [field.name for field in model._meta.local_fields if field.name == "in_project"]
     trackers = [pghistory.UpdateEvent(), pghistory.DeleteEvent()]
     # Boxes report events by the hundred thousand, and none is ever rewritten: their rows are their own first version.
     if model.__name__ != "Event":
         trackers.insert(0, pghistory.InsertEvent())
     return pghistory.track(
         *trackers,
+        exclude=copied,
         model_name=f"{model.__name__}History",
         obj_field=pghistory.ObjForeignKey(related_name="history", related_query_name="history"),
     )(model)
+
+
+def newest_first(*fields: str) -> list[models.Index]:
+    """Return an index for each field that a long list is ordered by; Postgres reads it forwards and backwards."""
+    return [models.Index(fields=[f"-{field}", "id"]) for field in fields]
 
 
 class UuidRange(Func):

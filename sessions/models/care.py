@@ -13,7 +13,7 @@ from django.db.models import F, Func, Q
 from django.db.models.functions import Now
 
 from sessions.models.animals import Animal
-from sessions.models.base import TstzRange, UuidRange, audited
+from sessions.models.base import TstzRange, UuidRange, audited, newest_first
 from sessions.models.projects import Project
 
 HEAVIEST_G = 1_000_000
@@ -63,7 +63,7 @@ class Weighing(Entry):
                 violation_error_message="This animal was already weighed at exactly that time.",
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=["animal", "-time"]), models.Index(fields=["-time", "id"])]
+        indexes: ClassVar = [models.Index(fields=["animal", "-time"]), *newest_first("time", "weight", "created")]
 
     def __str__(self) -> str:
         return f"{self.weight:g} g"
@@ -167,7 +167,7 @@ class Administration(Entry):
                 violation_error_message="A drug needs its name.",
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=["animal", "-time"]), models.Index(fields=["-time", "id"])]
+        indexes: ClassVar = [models.Index(fields=["animal", "-time"]), *newest_first("time", "amount", "created")]
 
     def __str__(self) -> str:
         return f"{self.amount:g} {self.unit} {self.substance or self.get_kind_display()}"
@@ -204,7 +204,7 @@ class Procedure(Entry):
                 violation_error_message="The procedure ends before it starts.",
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=["animal", "-start"]), models.Index(fields=["-start", "id"])]
+        indexes: ClassVar = [models.Index(fields=["animal", "-start"]), *newest_first("start")]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} of {self.start:%Y-%m-%d}"

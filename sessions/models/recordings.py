@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import pgtrigger
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from sessions.models.base import Named, Quality, audited
+from sessions.models.base import Named, Quality, audited, newest_first
 from sessions.models.projects import Project
 from sessions.models.sessions import Session
 
@@ -25,6 +26,17 @@ class RecordingKind(models.TextChoices):
     VIDEO = "video", "video"
     EVENTS = "events", "events"
     OTHER = "other", "other"
+
+
+def in_project() -> Any:
+    """Return the field of a session's project that the database copies to each of its rows, for lists to narrow by.
+
+    Rules ask ``project``: that of a row which was only just made is not in its copy yet.
+    """
+    return models.ForeignKey(
+        Project, on_delete=models.DO_NOTHING, null=True, editable=False, db_index=False, db_constraint=False,
+        related_name="+",
+    )  # fmt: skip
 
 
 @audited
@@ -48,6 +60,7 @@ class Recording(models.Model):
     simulated = models.BooleanField(default=False)
     derived_from = models.ManyToManyField("self", symmetrical=False, blank=True, related_name="derived")
     created = models.DateTimeField(db_default=Now(), editable=False)
+    in_project = in_project()
 
     class Meta:
         ordering: ClassVar = ["-created", "id"]
@@ -65,7 +78,35 @@ class Recording(models.Model):
                 violation_error_message="The duration is not negative.",
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=["session", "kind"]), models.Index(fields=["-created", "id"])]
+        indexes: ClassVar = [
+            models.Index(fields=["session", "kind"]),
+            models.Index(fields=["in_project", "-created", "id"]),
+            *newest_first("created", "start", "kind", "duration"),
+        ]
+        triggers: ClassVar = [
+            pgtrigger.Trigger(
+                name="recording_in_project",
+                when=pgtrigger.Before,
+                operation=pgtrigger.Insert | pgtrigger.Update,
+                # A new row waits for who is moving its session; one that is there is waited for by him.
+                func="""
+                    IF TG_OP = 'INSERT' OR NEW.session_id IS DISTINCT FROM OLD.session_id THEN
+                        PERFORM 1 FROM lab_session WHERE id = NEW.session_id FOR SHARE;
+                    END IF;
+                    SELECT project_id INTO NEW.in_project_id FROM lab_session WHERE id = NEW.session_id;
+                    RETURN NEW;
+                """,
+            ),
+            pgtrigger.Trigger(
+                name="recording_project_to_files",
+                when=pgtrigger.After,
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Q(old__in_project__df=pgtrigger.F("new__in_project")),
+                func=(
+                    "UPDATE lab_datafile SET in_project_id = NEW.in_project_id WHERE recording_id = NEW.id; RETURN NEW;"
+                ),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.name}".strip()
@@ -112,6 +153,7 @@ class DataFile(models.Model):
     sha256 = models.CharField(max_length=64, blank=True, help_text="Empty until it was computed.")
     order = models.PositiveIntegerField(default=0)
     created = models.DateTimeField(db_default=Now(), editable=False)
+    in_project = in_project()
 
     class Meta:
         ordering: ClassVar = ["recording", "order", "path"]
@@ -132,8 +174,24 @@ class DataFile(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["recording", "order"]),
+            models.Index(fields=["in_project", "created", "id"]),
             models.Index(fields=["created", "id"]),
+            *newest_first("size", "path"),
             models.Index(fields=["created"], condition=Q(sha256=""), name="data_file_unhashed"),
+        ]
+        triggers: ClassVar = [
+            pgtrigger.Trigger(
+                name="data_file_in_project",
+                when=pgtrigger.Before,
+                operation=pgtrigger.Insert | pgtrigger.Update,
+                func="""
+                    IF TG_OP = 'INSERT' OR NEW.recording_id IS DISTINCT FROM OLD.recording_id THEN
+                        PERFORM 1 FROM lab_recording WHERE id = NEW.recording_id FOR SHARE;
+                    END IF;
+                    SELECT in_project_id INTO NEW.in_project_id FROM lab_recording WHERE id = NEW.recording_id;
+                    RETURN NEW;
+                """,
+            )
         ]
 
     def __str__(self) -> str:

@@ -14,7 +14,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from sessions.models.animals import Animal
-from sessions.models.base import Named, Quality, TstzRange, UuidRange, audited
+from sessions.models.base import Named, Quality, TstzRange, UuidRange, audited, newest_first
 from sessions.models.projects import Project
 
 
@@ -82,7 +82,10 @@ class Session(models.Model):
                 violation_error_message="Another session is on this rig at that time.",
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=["project", "-start"]), models.Index(fields=["-start", "id"])]
+        indexes: ClassVar = [
+            models.Index(fields=["project", "-start"]),
+            *newest_first("start", "end", "number", "created"),
+        ]
         triggers: ClassVar = [
             # The animals' periods follow the session's, whoever changes it, so that their exclusion always holds.
             pgtrigger.Trigger(
@@ -93,7 +96,15 @@ class Session(models.Model):
                     'UPDATE lab_sessionanimal SET during = tstzrange(NEW."start", NEW."end") WHERE session_id = NEW.id;'
                     " RETURN NEW;"
                 ),
-            )
+            ),
+            # Lists narrow a million rows to some projects: those of a session carry its project, whoever moves it.
+            pgtrigger.Trigger(
+                name="session_project_to_recordings",
+                when=pgtrigger.After,
+                operation=pgtrigger.UpdateOf("project_id"),
+                condition=pgtrigger.Q(old__project__df=pgtrigger.F("new__project")),
+                func="UPDATE lab_recording SET in_project_id = NEW.project_id WHERE session_id = NEW.id; RETURN NEW;",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -30,7 +30,7 @@ def recordings(request: HttpRequest) -> HttpResponse:
     rows = selectors.recording_rows(request.user)
     if form.is_valid():
         if text := form.cleaned_data["q"].strip():
-            rows = selectors.matching(rows, text.split(), *selectors.RECORDING_WORDS)
+            rows = selectors.of_words(rows, text)
         if form.cleaned_data["kind"]:
             rows = rows.filter(kind=form.cleaned_data["kind"])
         if form.cleaned_data["state"]:

@@ -48,7 +48,7 @@ def sessions(request: HttpRequest) -> HttpResponse:
         if form.cleaned_data["rig"]:
             rows = rows.filter(rig=form.cleaned_data["rig"])
         if animal := form.cleaned_data["animal"].strip():
-            rows = selectors.matching(rows, [animal], "session_animals__animal__identifier")
+            rows = selectors.of_animal(rows, animal)
         if form.cleaned_data["state"]:
             rows = rows.filter(end__isnull=form.cleaned_data["state"] == "running")
     page = page_of(request, rows.order_by("-start", "id"))
@@ -135,9 +135,15 @@ def start_session(request: HttpRequest) -> HttpResponse:
         return render(request, "sessions/start.html", {"may_add": False}, status=403)
     chosen = {name: request.GET[name] for name in ("rig", "task", "project") if request.GET.get(name)}
     initial = {**chosen, "animals": request.GET.getlist("animal")}
-    form = StartSessionForm(request.POST if request.method == "POST" else None, user=request.user, initial=initial)
-    if request.method == "POST" and form.is_valid():
+    looks = "look" in request.POST
+    if looks:
+        # Only looking for an animal: the form comes back as it was filled in, and starts nothing.
+        initial = {**request.POST.dict(), "animals": request.POST.getlist("animals")}
+    starts = request.method == "POST" and not looks
+    form = StartSessionForm(request.POST if starts else None, user=request.user, initial=initial)
+    if starts and form.is_valid():
         values = {**form.cleaned_data, "animals": list(form.cleaned_data["animals"])}
+        del values["find"]
         started = carry_out(form, services.start_session, by=request.user, **values)
         if started is not None:
             return redirect("lab:session", started.pk)

@@ -11,6 +11,7 @@ from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from sessions import selectors
 from sessions.errors import LabError
@@ -63,6 +64,58 @@ class DayField(forms.DateField):
     widget = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
 
 
+class ChangeForm(forms.Form):
+    """Changes only what its writer changed since the page was opened, and nothing over what somebody else did since.
+
+    Beside each field the page holds what it showed there. ``initial`` is what the row says now.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.show_hidden_initial = True
+
+    @cached_property
+    def changed_data(self) -> list[str]:
+        """Names of the fields that differ from what the page showed; a field that was not sent is not one."""
+        return [
+            bound.name
+            for bound in self
+            if bound.data is not None and bound.field.has_changed(self._shown(bound), bound.data)
+        ]
+
+    def changes(self) -> dict[str, Any]:
+        """Return the cleaned values of the fields that were changed."""
+        return {name: self.cleaned_data[name] for name in self.changed_data}
+
+    def clean(self) -> None:
+        """Refuse a field that two people changed, once: who sends it again has read what the other wrote."""
+        super().clean()
+        for name in self.changed_data:
+            bound = self[name]
+            shown, now = self.data.get(bound.html_initial_name), bound.field.prepare_value(bound.initial)
+            now = "" if now is None else str(now)
+            if shown is not None and _lines(now) not in {_lines(shown), _lines(bound.data)}:
+                self.data = self.data.copy()  # type: ignore[attr-defined]
+                self.data[bound.html_initial_name] = now  # type: ignore[index]
+                said = f"to “{bound.initial}”" if now else "to nothing"
+                self.add_error(
+                    name, f"Somebody changed this meanwhile, {said}. Send it again to put yours in its place."
+                )
+
+    def _shown(self, bound: forms.BoundField) -> Any:
+        """Return what the page showed in a field; where it does not say so, what the row says now."""
+        shown = self.data.get(bound.html_initial_name)
+        try:
+            return bound.initial if shown is None else bound.field.to_python(shown)
+        except forms.ValidationError:
+            return bound.initial
+
+
+def _lines(text: str) -> str:
+    return "\n".join(text.strip().splitlines())
+
+
 def _choose(form: forms.Form, name: str, queryset: QuerySet[Any]) -> None:
     """Let a field choose among these rows: what a person may choose depends on who he is."""
     field = form.fields[name]
@@ -70,7 +123,7 @@ def _choose(form: forms.Form, name: str, queryset: QuerySet[Any]) -> None:
         field.queryset = queryset
 
 
-class AnimalForm(forms.Form):
+class AnimalForm(ChangeForm):
     """An animal's facts."""
 
     identifier = forms.CharField(max_length=64, help_text="The name used in the laboratory, such as R214.")
@@ -126,7 +179,7 @@ class StartSessionForm(forms.Form):
         field.help_text = shown.told
 
 
-class NotesForm(forms.Form):
+class NotesForm(ChangeForm):
     """What people write and judge about a session."""
 
     title = forms.CharField(max_length=200, required=False)

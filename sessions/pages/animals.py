@@ -82,11 +82,13 @@ def change_animal(request: HttpRequest, pk: UUID) -> HttpResponse:
     require(request.user, "change", row)
     initial = {name: getattr(row, name) for name in AnimalForm.base_fields}
     form = AnimalForm(request.POST if request.method == "POST" else None, user=request.user, initial=initial)
-    if request.method == "POST" and form.is_valid():
-        changes = {name: form.cleaned_data[name] for name in form.changed_data}
-        if carry_out(form, services.update_animal, by=request.user, animal=row, **changes) is not None:
-            messages.success(request, f"{row} was changed.")
-            return redirect("lab:animal", row.pk)
+    if (
+        request.method == "POST"
+        and form.is_valid()
+        and carry_out(form, services.update_animal, by=request.user, animal=row, **form.changes()) is not None
+    ):
+        messages.success(request, f"{row} was changed.")
+        return redirect("lab:animal", row.pk)
     return render(
         request, "sessions/animal_form.html", {"form": form, "animal": row, "may_add": True}, status=_status(form)
     )

@@ -166,11 +166,13 @@ def session_notes(request: HtmxRequest, pk: UUID) -> HttpResponse:
     """Keep the notes; answers the part of the page that says so."""
     row = selectors.one(selectors.sessions(request.user), pk)
     require(request.user, "change", row)
-    form = NotesForm(request.POST)
+    form = NotesForm(request.POST, initial=session_initial(row))
     saved = False
     if form.is_valid():
-        kept = carry_out(form, services.update_session, by=request.user, session=row, **form.cleaned_data)
-        saved = kept is not None
+        kept = carry_out(form, services.update_session, by=request.user, session=row, **form.changes())
+        if kept is not None:
+            saved, row = True, kept
+            form = NotesForm(initial=session_initial(row))
     if saved and not request.htmx:
         return redirect("lab:session", row.pk)
     # htmx puts the answer of an error into the page only with a status of success.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import date
 
@@ -42,6 +43,51 @@ def test_lists_filter_and_say_what_to_do_when_empty(lab, browser, recording):
 @pytest.mark.parametrize("page", ["animals", "sessions", "recordings", "search"])
 def test_a_wrong_query_breaks_no_page(browser, page, query):
     assert browser.get(f"/{page}/{query}").status_code == 200
+
+
+def shown(page: str) -> dict[str, str]:
+    """What a page of a form sends when nothing is touched: its fields, and beside each what it showed."""
+    form = {}
+    for field, text, options in re.findall(
+        r"(<(?:input|select|textarea)[^>]* name=[^>]*>)(?:([^<]*)</textarea>)?((?:\s*<option[^>]*>[^<]*</option>)*)",
+        page,
+    ):
+        chosen = re.search(r'value="([^"]*)"', (re.search(r"<option[^>]* selected[^>]*>", options) or [field])[0])
+        form[re.search(r' name="([^"]+)"', field)[1]] = html.unescape(chosen[1] if chosen else text).strip()
+    return form
+
+
+def test_a_page_opened_before_somebody_elses_change_takes_nothing_of_it_back(lab, browser):
+    notes, animal = f"/sessions/{lab.session.pk}/notes/", f"/animals/{lab.animal.pk}/change/"
+    page = shown(browser.get(f"/sessions/{lab.session.pk}/").content.decode())
+    fields = {"narrative", "title", "quality"}
+    old = {name: text for name, text in page.items() if name.removeprefix("initial-") in fields}
+    assert len(old) == 6
+    services.update_session(by=lab.manager, session=lab.session, narrative="Fell asleep\nat noon.")
+    browser.post(notes, {**old, "title": "Day one"})
+    lab.session.refresh_from_db()
+    assert (lab.session.title, lab.session.narrative) == ("Day one", "Fell asleep\nat noon.")
+    again = browser.post(notes, {**old, "narrative": "Calm."}, headers={"HX-Request": "true"}).content.decode()
+    assert "Somebody changed this meanwhile" in again
+    assert "at noon." in again
+    lab.session.refresh_from_db()
+    assert lab.session.narrative.startswith("Fell asleep")
+    second = browser.post(notes, shown(again), headers={"HX-Request": "true"}).content.decode()
+    # Sent twice because the answer got lost, it is no conflict with itself.
+    assert "Somebody" not in browser.post(notes, shown(again), headers={"HX-Request": "true"}).content.decode()
+    lab.session.refresh_from_db()
+    assert lab.session.narrative == "Calm."
+    # The part of the page that comes back may be changed and sent at once.
+    browser.post(notes, {**shown(second), "narrative": "Calm, then not."}, headers={"HX-Request": "true"})
+    lab.session.refresh_from_db()
+    assert lab.session.narrative == "Calm, then not."
+
+    old = shown(browser.get(animal).content.decode())
+    services.update_animal(by=lab.manager, animal=lab.animal, cage="C-9", birth_date=NOON.date())
+    assert browser.post(animal, {**old, "notes": "Left ear cut."}).status_code == 302
+    lab.animal.refresh_from_db()
+    assert (lab.animal.cage, lab.animal.birth_date, lab.animal.notes) == ("C-9", NOON.date(), "Left ear cut.")
+    assert browser.post(animal, {**old, "cage": "C-8"}).status_code == 400
 
 
 def test_an_animal_is_added_and_changed_with_its_history(lab, browser):

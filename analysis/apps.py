@@ -9,9 +9,12 @@ class AnalysisConfig(AppConfig):
     name = "analysis"
 
     def ready(self) -> None:
-        """A session that goes to another project takes its analyses along."""
+        """Tell the catalog which formats the readers know; a session that changes project takes its analyses along."""
+        from analysis import marks
+        from sessions import formats
         from sessions.live import session_moved
 
+        formats.add_family(marks.FORMATS, marks.may_be, marks.DESCRIBE)
         session_moved.connect(_follow, dispatch_uid="analyses follow their session")
 
 

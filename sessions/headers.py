@@ -19,6 +19,10 @@ NPZ_FORMATS = {
     "position-npz": {"time", "x", "y"},
     "lfp-npz": {"lfp"},
 }
+# What a description beside raw samples may say.
+DESCRIBED = {
+    "channels", "rate", "dtype", "gain_to_uV", "offset_to_uV", "header_bytes", "positions", "time_offset",
+}  # fmt: skip
 
 
 class HeaderError(ValueError):
@@ -131,22 +135,6 @@ def npz(name: str, path: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def matlab(path: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
-    """Names and sizes of the variables of a MATLAB file (version 5 to 7)."""
-    from scipy.io import whosmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        variables = whosmat(path)
-    except (MatReadError, ValueError, TypeError, KeyError, OSError, EOFError, IndexError, OverflowError) as error:
-        raise HeaderError(f"the MATLAB file is damaged ({error})") from error
-    except Exception as error:  # zlib's and struct's errors on damaged data come through scipy unchanged
-        raise HeaderError(f"the MATLAB file is damaged ({error})") from error
-    if not variables:
-        raise HeaderError("there is no variable in it")
-    return {"variables": {name: {"shape": list(shape), "class": kind} for name, shape, kind in variables}}
-
-
 def trodes_position(path: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
     """Clock rate, camera resolution and number of samples of a Trodes position file."""
     start = first_bytes(path, TEXT_LIMIT)
@@ -174,44 +162,31 @@ def trodes_position(path: Path, parameters: Mapping[str, Any]) -> dict[str, Any]
     return facts
 
 
-def is_nwb(path: Path) -> bool:
-    """Return whether an HDF5 file says that it is NWB."""
-    import h5py
+def description(path: Path) -> dict[str, Any]:
+    """Return what a JSON or TOML file of the same name says of raw samples; nothing when there is none."""
+    import json
+    import tomllib
 
-    try:
-        with h5py.File(path, "r") as file:
-            return "nwb_version" in file.attrs
-    except (OSError, RuntimeError, KeyError):
-        return False
-
-
-def nwb(path: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
-    """NWB version, start, number of units and electrodes."""
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            version = file.attrs.get("nwb_version")
-            if version is None:
-                raise HeaderError("it is HDF5, but does not say which version of NWB it is")
-            facts: dict[str, Any] = {"nwb_version": _text(version)}
-            if "session_start_time" in file:
-                facts["session_start"] = _text(file["session_start_time"][()])
-            for name, where in (("units", "units/id"), ("electrodes", "general/extracellular_ephys/electrodes/id")):
-                if where in file:
-                    facts[name] = int(file[where].shape[0])
-            facts["contents"] = sorted(
-                f"{group}/{child}" for group in ("acquisition", "processing") if group in file for child in file[group]
-            )
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
-        if isinstance(error, HeaderError):
-            raise
-        raise HeaderError(f"the HDF5 file is damaged ({error})") from error
-    return facts
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    for ending, read in ((".json", json.loads), (".toml", tomllib.loads)):
+        beside = path.with_suffix(ending)
+        if not beside.is_file():
+            continue
+        try:
+            if beside.stat().st_size > TEXT_LIMIT:
+                raise HeaderError(f"{beside.name} beside it is too long for a description")
+            told = read(beside.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            if isinstance(error, HeaderError):
+                raise
+            raise HeaderError(f"the description {beside.name} beside it cannot be read ({error})") from error
+        if not isinstance(told, dict) or "channels" not in told:
+            # A file of that name that speaks of something else.
+            continue
+        if unknown := set(told) - DESCRIBED:
+            known = ", ".join(sorted(DESCRIBED))
+            raise HeaderError(f"{beside.name} beside it says {', '.join(sorted(unknown))}; known are {known}")
+        return told
+    return {}
 
 
 def raw_binary(path: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -243,13 +218,14 @@ def raw_binary(path: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
         raise HeaderError(
             f"its {path.stat().st_size} bytes do not divide into {channels} channels of {dtype} after {offset} bytes"
         )
-    return {
+    facts = {
         "channels": channels,
         "rate": float(rate),
         "dtype": str(dtype),
         "samples": samples,
         "duration": samples / rate,
     }
+    return facts if parameters.get("gain_to_uV") else {**facts, "asked": ["gain_to_uV"]}
 
 
 def csv_table(path: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
@@ -267,6 +243,11 @@ def csv_table(path: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:  # n
     if not any(cell.strip() for cell in header):
         raise HeaderError("its first line is empty")
     return {"columns": [cell.strip()[:100] for cell in header[:200]]}
+
+
+def video_at(path: str) -> dict[str, Any]:
+    """Return what ``video`` does, by a path as text."""
+    return video(Path(path), {})
 
 
 def video(path: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001

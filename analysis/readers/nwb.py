@@ -19,15 +19,11 @@ from analysis.readers import sources
 if TYPE_CHECKING:
     import h5py
 
-# What h5py raises on files that are damaged inside.
-_PROBLEMS = (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError)
-
 
 @contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
-    import h5py
-
-    with sources.damage(path, "NWB file", *_PROBLEMS), h5py.File(path, "r") as file:
+def opened(path: Path) -> Iterator[h5py.File]:
+    """Open an NWB file; ``PipelineError`` when it is none, is damaged, or has parts in other files."""
+    with sources.hdf5(path, "NWB file") as file:
         if "nwb_version" not in file.attrs and "specifications" not in file:
             raise PipelineError(f"{path.name} is an HDF5 file but not NWB.")
         yield file
@@ -35,7 +31,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
 
 def read_units(_recording: InputRecording, path: Path) -> tuple[list[NDArray[np.floating]], list[str]]:
     """Return the spike times (s) of every unit that has any, and the units' ids."""
-    with _opened(path) as file:
+    with opened(path) as file:
         units = file.get("units")
         if units is None or "spike_times" not in units:
             raise PipelineError(f"{path.name} has no units with spike times.")
@@ -51,7 +47,7 @@ def read_units(_recording: InputRecording, path: Path) -> tuple[list[NDArray[np.
 
 def read_position(recording: InputRecording, path: Path) -> tuple[NDArray[np.floating], NDArray[np.floating], str]:
     """Return times (s), x and y ``(n, 2)`` and the unit of one SpatialSeries; a one-dimensional one has y = 0."""
-    with _opened(path) as file:
+    with opened(path) as file:
         series = _choose(file, recording, path, ("SpatialSeries",), "position")
         data = series["data"]
         xy = np.asarray(data, float)
@@ -63,14 +59,14 @@ def read_position(recording: InputRecording, path: Path) -> tuple[NDArray[np.flo
         # A lone coordinate of exactly zero would otherwise look like a tracker's "nothing found".
         if data.ndim == 1 or data.shape[1] == 1:
             xy[:, 1] = 1.0
-        return _times(series, len(xy)), xy, _text(data.attrs.get("unit", ""))
+        return _times(series, len(xy)), xy, text(data.attrs.get("unit", ""))
 
 
 def open_voltage(
     recording: InputRecording, path: Path
 ) -> tuple[int, int, float, Callable[[int, int], NDArray[np.float32]], float]:
     """Return samples, channels, rate (Hz), a reader of microvolts ``(n, channels)``, and the first time (s)."""
-    with _opened(path) as file:
+    with opened(path) as file:
         series = _choose(file, recording, path, ("ElectricalSeries",), "voltage")
         name, data = series.name, series["data"]
         if data.ndim not in (1, 2):
@@ -90,7 +86,7 @@ def open_voltage(
 
     def read(first: int, last: int) -> NDArray[np.float32]:
         # Opened for every piece, so that no handle outlives an error or a fork.
-        with _opened(path) as file:
+        with opened(path) as file:
             piece = np.asarray(file[name]["data"][first:last], np.float32).reshape(-1, shape[1])
         piece *= gain if channel is None else gain * channel
         piece += offset
@@ -100,13 +96,7 @@ def open_voltage(
 
 
 def _choose(file: h5py.File, recording: InputRecording, path: Path, types: tuple[str, ...], what: str) -> h5py.Group:
-    found: dict[str, Any] = {}
-
-    def visit(name: str, item: Any) -> None:
-        if _text(item.attrs.get("neurodata_type", "")) in types and "data" in item:
-            found[name] = item
-
-    file.visititems(visit)
+    found = {name: item for name, item, kind in typed(file) if kind in types and "data" in item}
     wanted = recording.parameters.get("path")
     if wanted is not None:
         name = str(wanted).strip("/")
@@ -134,5 +124,17 @@ def _number(data: h5py.Dataset, name: str, default: float) -> float:
     return float(data.attrs.get(name, default))
 
 
-def _text(value: Any) -> str:
+def typed(file: h5py.File) -> Iterator[tuple[str, Any, str]]:
+    """Yield name, group and type of all that says which type of NWB it is."""
+    names: list[str] = []
+    # Looked at after the visit: h5py lets no error out of it.
+    file.visit(names.append)
+    for name in names:
+        item = file[name]
+        if kind := text(item.attrs.get("neurodata_type", "")):
+            yield name, item, kind
+
+
+def text(value: Any) -> str:
+    """Return text as h5py gives it, bytes or not."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

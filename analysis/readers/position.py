@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis import marks
 from analysis.pipelines.base import InputRecording, PipelineError
 from analysis.readers import nwb, sources
 
@@ -35,13 +36,15 @@ def read_position(recording: InputRecording) -> Position:
     given), ``position-npz`` (``time`` in s, ``x``, ``y``, each ``(n,)``, NaN where lost; optional ``unit``), ``nwb``
     (a SpatialSeries; parameter ``path`` when there are several), ``csv`` (columns ``time`` in s, or ``frame`` and the
     recording's rate; ``x`` or ``pos_x``, ``y`` or ``pos_y``). The unit is the file's or the parameter ``unit``, px
-    when neither says; with the parameter ``pixels_per_cm``, px become cm.
+    when neither says; with the parameter ``pixels_per_cm``, px become cm. Tracks of every other format of
+    ``open_recording``, with the parameters ``animal`` and ``point`` where there are several, and ``rate`` in Hz.
     """
     readers = {"trodes-position": _trodes, "position-npz": _npz, "nwb": nwb.read_position, "csv": _csv}
-    if recording.format not in readers:
-        raise sources.wrong_format(recording, "position", FORMATS)
-    path = sources.data_file(recording)
-    time, xy, unit = readers[recording.format](recording, path)
+    if recording.format in readers:
+        path = sources.data_file(recording)
+        time, xy, unit = readers[recording.format](recording, path)
+    else:
+        path, (time, xy, unit) = _of_tracks(recording)
     unit = str(recording.parameters.get("unit") or unit or "px")
     unit = {"meters": "m", "metres": "m", "pixels": "px", "pixel": "px", "centimeters": "cm"}.get(unit.lower(), unit)
     if unit not in UNITS:
@@ -60,6 +63,35 @@ Samples = tuple[NDArray[np.floating], NDArray[np.floating], str]
 _END = b"<End settings>\n"
 _FIELD = re.compile(r"<(\w+) (\w+)>")
 _TYPES = {"uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"}
+
+
+def _of_tracks(recording: InputRecording) -> tuple[Path, Samples]:
+    from analysis.readers.opening import open_recording
+
+    if recording.format not in marks.FORMATS:
+        raise sources.wrong_format(recording, "position", (*FORMATS, *marks.FORMATS))
+    contents = open_recording(recording)
+    tracks = contents.tracks
+    if tracks is None:
+        raise sources.wrong_format(recording, "position", FORMATS)
+    animal = _one_of(recording, "animal", tracks.animals)
+    point = _one_of(recording, "point", tracks.points)
+    xy, _ = tracks.read(0, int(tracks.frames.size))
+    if tracks.times is not None:
+        time = tracks.times()
+    else:
+        time = tracks.frames / sources.positive(recording, "rate", "frame rate in Hz")
+    return contents.files[0], (time, xy[:, animal, point], tracks.unit)
+
+
+def _one_of(recording: InputRecording, name: str, there: tuple[str, ...]) -> int:
+    wanted = recording.parameters.get(name, there[0] if len(there) == 1 else None)
+    if wanted not in there:
+        raise PipelineError(
+            f"Set the parameter {name!r} of the recording to one of {', '.join(there)}"
+            + ("." if wanted is None else f", not {wanted!r}.")
+        )
+    return there.index(wanted)
 
 
 def _trodes(recording: InputRecording, path: Path) -> Samples:

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis import marks
 from analysis.pipelines.base import InputRecording, PipelineError
 from analysis.readers import nwb, sources
+from analysis.readers.contents import MICROVOLTS, Stream
 
 FORMATS = ("raw-binary", "npy", "lfp-npz", "nwb")
-MICROVOLTS = {"V": 1e6, "mV": 1e3, "uV": 1.0, "µV": 1.0, "volts": 1e6, "microvolts": 1.0}
 _DTYPES = ("int16", "uint16", "int32", "float32", "float64")
 
 
@@ -43,10 +44,11 @@ def open_signal(recording: InputRecording) -> Signal:
     ``dtype``, ``gain_to_uV``, and ``offset_to_uV``, ``header_bytes``, both 0 unless given), ``npy`` (``(n,)`` or
     ``(n, channels)``; ``rate`` in Hz and ``unit`` V, mV or uV, or ``gain_to_uV``), ``lfp-npz`` (``lfp`` like a
     ``npy``, ``rate`` and ``unit`` in the file), ``nwb`` (an ElectricalSeries; parameter ``path`` when there are
-    several).
+    several). Every other format of ``open_recording`` that holds samples, with the parameters ``stream`` and
+    ``segment`` (from 0) where there are several, and ``gain_to_uV`` where the file does not say it.
     """
     if recording.format not in FORMATS:
-        raise sources.wrong_format(recording, "voltage", FORMATS)
+        return _of_stream(recording)
     path = sources.data_file(recording)
     if recording.format == "raw-binary":
         signal = _binary(recording, path)
@@ -61,6 +63,61 @@ def open_signal(recording: InputRecording) -> Signal:
         raise PipelineError(f"{path.name} holds no samples.")
     offset = sources.time_offset(recording)
     return Signal(signal.n_samples, signal.n_channels, signal.rate, signal.read, signal.start + offset)
+
+
+def _of_stream(recording: InputRecording) -> Signal:
+    from analysis.readers.opening import open_recording
+
+    if recording.format not in marks.FORMATS:
+        raise sources.wrong_format(recording, "voltage", (*FORMATS, *marks.FORMATS))
+    streams = {stream.name: stream for stream in open_recording(recording).streams}
+    wanted = recording.parameters.get("stream")
+    if not streams:
+        raise sources.wrong_format(recording, "voltage", FORMATS)
+    if wanted is None:
+        # Digital words beside voltages are not what is looked for.
+        volts = [stream for stream in streams.values() if stream.gain is None or stream.units[0] in MICROVOLTS]
+        if len(volts) != 1:
+            raise PipelineError(
+                f"There are {len(volts)} streams of voltage; set the parameter 'stream' of the recording to one of "
+                f"{', '.join(streams)}."
+            )
+        stream = volts[0]
+    elif wanted in streams:
+        stream = streams[wanted]
+    else:
+        raise PipelineError(f"There is no stream {wanted!r}; there is {', '.join(streams)}.")
+    segment = recording.parameters.get("segment", 0 if len(stream.segments) == 1 else None)
+    if not isinstance(segment, int) or isinstance(segment, bool) or not 0 <= segment < len(stream.segments):
+        raise PipelineError(
+            f"{stream.name} has {len(stream.segments)} segments with gaps between them: set the parameter 'segment' of "
+            f"the recording to one of 0 to {len(stream.segments) - 1}."
+        )
+    piece = stream.segments[segment]
+    if piece.n_samples < 1:
+        raise PipelineError(f"{stream.name} holds no samples.")
+    gain, offset = _microvolts(recording, stream)
+
+    def read(start: int, stop: int) -> NDArray[np.float32]:
+        samples = np.asarray(stream.stored(segment, start, stop)).astype(np.float32)
+        samples *= gain
+        samples += offset
+        return samples
+
+    start = piece.start + sources.time_offset(recording)
+    return Signal(piece.n_samples, len(stream.channels), stream.rate, read, start)
+
+
+def _microvolts(recording: InputRecording, stream: Stream) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return gain and offset of every channel in microvolts: the file's, else the recording's; never a guess."""
+    n = len(stream.channels)
+    if stream.gain is None:
+        return np.full(n, sources.positive(recording, "gain_to_uV", "gain"), np.float32), np.zeros(n, np.float32)
+    if wrong := next((unit for unit in stream.units if unit not in MICROVOLTS), None):
+        raise PipelineError(f"{stream.name} is in {wrong!r}, which is no unit of voltage.")
+    scale = np.array([MICROVOLTS[unit] for unit in stream.units])
+    offset = stream.offset if stream.offset is not None else np.zeros(n)
+    return (stream.gain * scale).astype(np.float32), (offset * scale).astype(np.float32)
 
 
 def _of_array(array: NDArray, rate: float, gain: float, offset: float = 0.0) -> Signal:

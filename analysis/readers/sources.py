@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.pipelines.base import InputRecording, PipelineError
+
+if TYPE_CHECKING:
+    import h5py
+
+# What h5py raises on files that are damaged inside.
+HDF5_PROBLEMS = (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError)
 
 
 def data_file(recording: InputRecording) -> Path:
@@ -85,9 +91,48 @@ def damage(path: Path, what: str, *errors: type[Exception]) -> Iterator[None]:
         yield
     except PipelineError:
         raise
+    except MemoryError:
+        raise PipelineError(
+            f"The file {path.name} asks for more memory than there is: it is damaged, or too large to be read at once."
+        ) from None
     except errors as error:
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise PipelineError(f"The file {path.name} is not a sound {what}: {reason.rstrip('.')}.") from error
+
+
+@contextmanager
+def hdf5(path: Path, what: str, *errors: type[Exception]) -> Iterator[h5py.File]:
+    """Open an HDF5 file that keeps to itself: one with parts that lie in other files of this machine is refused."""
+    import h5py
+
+    with damage(path, what, *(errors or HDF5_PROBLEMS)), h5py.File(path, "r") as file:
+        # Looked at after the visit: h5py lets no error out of it.
+        links: list[tuple[str, Any]] = []
+        file.visititems_links(lambda name, link: links.append((name, link)))
+        for name, link in links:
+            if isinstance(link, h5py.ExternalLink):
+                raise PipelineError(f"{path.name} has a part ({name}) that is a link to another file.")
+            item = file[name] if isinstance(link, h5py.HardLink) else None
+            if isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
+                raise PipelineError(f"{path.name} has samples ({name}) that lie in another file.")
+        yield file
+
+
+def check_hdf5(path: Path, what: str) -> None:
+    """Refuse an HDF5 file that cannot be opened or has parts in other files, before a library opens it."""
+    with hdf5(path, what):
+        pass
+
+
+def load_npy(path: Path) -> NDArray:
+    """Return the array of a ``.npy`` file, mapped and not read; one that holds objects is refused."""
+    sound_file(path)
+    with damage(path, ".npy file", OSError, ValueError, EOFError, TypeError, OverflowError):
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise PipelineError(f"The file {path.name} is an .npz archive, not one .npy array.")
+    return array
 
 
 def load_npz(path: Path, wanted: tuple[str, ...], optional: tuple[str, ...] = ()) -> Mapping[str, NDArray]:

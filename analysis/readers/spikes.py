@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis import marks
 from analysis.pipelines.base import InputRecording, PipelineError
 from analysis.readers import nwb, sources
 
@@ -33,13 +34,14 @@ def read_spikes(recording: InputRecording) -> Spikes:
     Formats: ``matclust-mat`` (nested cells of structs with a field ``time``; seconds, or ticks when the recording has
     the parameter ``clockrate`` in Hz), ``nwb`` (``/units``), ``units-npz`` (``spike_times`` in s and ``spike_units``,
     both ``(n_spikes,)``; optional ``unit_labels``, in the order of the unit numbers), ``csv`` (columns ``time`` in s
-    and ``unit``).
+    and ``unit``). Every other format of ``open_recording`` that holds units.
     """
     readers = {"matclust-mat": _matclust, "nwb": nwb.read_units, "units-npz": _npz, "csv": _csv}
-    if recording.format not in readers:
-        raise sources.wrong_format(recording, "units", FORMATS)
-    path = sources.data_file(recording)
-    trains, labels = readers[recording.format](recording, path)
+    if recording.format in readers:
+        path = sources.data_file(recording)
+        trains, labels = readers[recording.format](recording, path)
+    else:
+        path, trains, labels = _of_contents(recording)
     times = np.concatenate(trains) if trains else np.zeros(0)
     if times.size == 0:
         raise PipelineError(f"The file {path.name} has no spikes.")
@@ -51,6 +53,17 @@ def read_spikes(recording: InputRecording) -> Spikes:
 
 
 Trains = tuple[list[NDArray[np.floating]], list[str]]
+
+
+def _of_contents(recording: InputRecording) -> tuple[Path, list[NDArray[np.floating]], list[str]]:
+    from analysis.readers.opening import open_recording
+
+    if recording.format not in marks.FORMATS:
+        raise sources.wrong_format(recording, "units", (*FORMATS, *marks.FORMATS))
+    contents = open_recording(recording)
+    if contents.units is None:
+        raise sources.wrong_format(recording, "units", FORMATS)
+    return contents.files[0], list(contents.units.read()), list(contents.units.labels)
 
 
 def _split(path: Path, times: NDArray, numbers: NDArray, labels: list[str] | None = None) -> Trains:

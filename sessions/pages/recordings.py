@@ -19,6 +19,8 @@ from sessions.pagination import page_of
 from sessions.permissions import can
 
 FILES_SHOWN = 100
+# Facts that the page shows by themselves: what readers found in the files.
+FOUND = ("streams", "units", "spikes", "events", "tracks", "probe", "start", "notes", "asked")
 PLAYABLE = (".mp4", ".m4v", ".webm")
 
 
@@ -70,6 +72,8 @@ def recording(request: HttpRequest, pk: UUID) -> HttpResponse:
             "hashed": sum(bool(file.sha256) for file in files),
             "file_count": len(files),
             "format_label": label,
+            "found": {name: row.facts[name] for name in FOUND if row.facts.get(name) is not None},
+            "facts": {name: value for name, value in row.facts.items() if name not in FOUND},
             "parents": selectors.recording_rows(request.user).filter(derived=row),
             "children": selectors.recording_rows(request.user).filter(derived_from=row),
             "may_change": can(request.user, "change", row),

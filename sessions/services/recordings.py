@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from django.utils import timezone
 
 from sessions import formats
+from sessions.data_roots import find
 from sessions.errors import Conflict, Invalid
 from sessions.live import tell
-from sessions.models import FileRole, Recording, RecordingKind, Session
+from sessions.models import DataFile, FileRole, Recording, RecordingKind, Session
 from sessions.permissions import require
 from sessions.services.files import Place, add_files, located
 from sessions.services.transaction import checked, checked_mapping, one_write, only_known
@@ -54,8 +56,10 @@ def register_recording(
     places = located(files)
     given = {"rate": rate, "channels": channels}
     described = {**{k: v for k, v in given.items() if v is not None}, **recording.parameters}
-    recording.format, found_facts = _recognise(kind, places, format, described)
-    recording.facts = {**found_facts, **checked_mapping("facts", facts)}
+    told, places = _recognise(kind, places, format, described)
+    recording.format = told.format
+    recording.parameters = checked_mapping("parameters", {**told.parameters, **recording.parameters})
+    recording.facts = {**told.facts, **checked_mapping("facts", facts)}
     _numbers(recording, rate=rate, channels=channels, duration=duration)
     with one_write():
         checked(recording).save(force_insert=True)
@@ -108,8 +112,8 @@ def complete_recording(
     places = located(files)
     with one_write():
         recording = Recording.objects.select_for_update(of=("self",)).select_related("session").get(pk=recording.pk)
-        _, found_facts = _recognise(recording.kind, places, recording.format, recording.parameters)
-        recording.facts = {**recording.facts, **found_facts, **checked_mapping("facts", facts)}
+        told, places = _recognise(recording.kind, places, recording.format, recording.parameters)
+        recording.facts = {**recording.facts, **told.facts, **checked_mapping("facts", facts)}
         _numbers(
             recording,
             rate=recording.rate if rate is None else rate,
@@ -154,26 +158,51 @@ def _new(
 
 def _recognise(
     kind: str, places: Sequence[Place], stated: str | None, parameters: Mapping[str, Any]
-) -> tuple[str, dict[str, Any]]:
-    """Return the one format of all data files, and the facts of the first."""
-    name, facts = stated, {}
-    of_first = True
+) -> tuple[formats.Recognised, list[Place]]:
+    """Return the one format of all data files with what the first says, and the files with those that belong to it."""
+    first: formats.Recognised | None = None
+    belonging: set[Path] = set()
     for position, (_, path, role, found) in enumerate(places):
-        if role in BESIDE:
+        if role in BESIDE or found.path in belonging:
             continue
+        name = stated if first is None else first.format
         try:
-            told = formats.check(found.path, name, parameters) if name else formats.recognise(found.path, parameters)
+            told = (
+                formats.check(found.path, name, parameters, kind)
+                if name
+                else formats.recognise(found.path, parameters, kind)
+            )
         except formats.FormatError as error:
             sentence = str(error)
             raise Invalid(sentence, {f"files[{position}]": [sentence]}) from error
         except OSError as error:
             raise Conflict(f"{path} cannot be read: {error.strerror}.") from error
-        if of_first:
-            name, facts, of_first = told.format, told.facts, False
-    if name is None:
-        raise Invalid("None of the files holds data.", {"files": ["None of the files holds data."]})
-    _suits(name, kind)
-    return name, checked_mapping("facts", facts)
+        belonging |= {file.resolve() for file in told.files}
+        first = first or told
+    if first is None:
+        if stated is None:
+            raise Invalid("None of the files holds data.", {"files": ["None of the files holds data."]})
+        first = formats.Recognised(stated)
+    _suits(first.format, kind)
+    checked_mapping("facts", first.facts)
+    return first, [*places, *_beside(places, first.files)]
+
+
+def _beside(places: Sequence[Place], files: Sequence[Path]) -> list[Place]:
+    """Return the files that belong to a recording and were not named: they are registered with it, in its data root.
+
+    One that another recording has already, as two of one session may share their settings, stays with that.
+    """
+    root, *_ = places[0]
+    base = Path(root.path).resolve()
+    named = {found.path for *_, found in places}
+    paths = [
+        real.relative_to(base).as_posix()
+        for real in dict.fromkeys(file.resolve() for file in files)
+        if real not in named and real.is_relative_to(base)
+    ]
+    taken = set(DataFile.objects.filter(root=root, path__in=paths).values_list("path", flat=True)) if paths else set()
+    return [(root, path, FileRole.DATA, find(root, path)) for path in paths if path not in taken]
 
 
 def _suits(name: str, kind: str) -> None:

@@ -1,0 +1,92 @@
+"""What a hostile file does to its parser happens where it harms nobody, and is told in one sentence."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from django.urls import reverse
+
+from sessions import formats, services
+from sessions.errors import Invalid
+from sessions.isolation import IsolationError, isolated
+from tests.methods import acquired
+
+HOSTILE = "tests.catalog.hostile"
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "sentence"),
+    [
+        ("crash", (), "reading it crashed"),
+        ("loop", (), "took longer than 1 s"),
+        ("swallow", (), "more memory than a header should"),
+        ("nothing", (), "nothing"),
+    ],
+)
+def test_whatever_a_parser_does_ends_in_a_sentence(function, arguments, sentence):
+    with pytest.raises(IsolationError, match=sentence):
+        isolated(f"{HOSTILE}:{function}", *arguments, seconds=1)
+    assert isolated("math:sqrt", 9) == 3
+
+
+def test_a_parser_may_write_nothing_and_knows_no_secret(tmp_path):
+    with pytest.raises(IsolationError):
+        isolated(f"{HOSTILE}:write", str(tmp_path / "harm"))
+    assert not (tmp_path / "harm").exists() or not (tmp_path / "harm").stat().st_size
+    assert not {"LAB_SECRET_KEY", "LAB_DATABASE_URL", "LAB_REDIS_URL"} & set(isolated(f"{HOSTILE}:environment"))
+
+
+def test_calls_do_not_wait_for_one_that_never_ends():
+    def hang() -> str:
+        try:
+            return isolated(f"{HOSTILE}:loop", seconds=2)
+        except IsolationError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(2) as pool:
+        hanging = pool.submit(hang)
+        assert isolated("math:sqrt", 16) == 4
+        assert "took longer" in hanging.result()
+
+
+@pytest.mark.django_db
+def test_a_file_that_crashes_its_parser_is_refused(lab, put, monkeypatch):
+    hostile = formats.Family(frozenset(), lambda _path, start: start == b"HOSTILE", f"{HOSTILE}:crash_on")
+    monkeypatch.setattr(formats, "FAMILIES", [hostile])
+    with pytest.raises(Invalid, match=r"x\.dat: .*crashed"):
+        services.register_recording(
+            by=lab.experimenter, session=lab.session, kind="ephys",
+            files=[{"root": "default", "path": put("x.dat", b"HOSTILE")}],
+        )  # fmt: skip
+    assert not lab.session.recordings.exists()
+
+
+@pytest.mark.django_db
+def test_the_page_of_a_recording_says_what_its_files_hold(lab, client, settings):
+    root = Path(settings.LAB_DATA_ROOT)
+    path = acquired.spikeglx(root)
+    recording = services.register_recording(
+        by=lab.experimenter, session=lab.session, kind="ephys", files=[{"root": "default", "path": path.name}]
+    )
+    assert (recording.format, recording.channels, recording.rate, recording.duration) == ("spikeglx", 4, 30_000, 0.1)
+    assert {file.path for file in recording.files.all()} == {path.name, path.with_suffix(".meta").name}
+    client.force_login(lab.viewer)
+    page = client.get(reverse("lab:recording", args=[recording.pk])).content.decode()
+    for words in ("What its files say", "imec0.ap", "30 kHz", "2.34375 uV per step", "2026-03-02T12:00:00"):
+        assert words in page, words
+    assert "asked" not in page
+
+
+@pytest.mark.django_db
+def test_a_missing_gain_is_asked_for_on_the_page(lab, client, settings, put):
+    recording = services.register_recording(
+        by=lab.experimenter, session=lab.session, kind="ephys",
+        files=[{"root": "default", "path": put("x.dat", b"\0" * 800)}],
+        parameters={"channels": 4, "rate": 1000, "dtype": "int16"},
+    )  # fmt: skip
+    client.force_login(lab.viewer)
+    page = client.get(reverse("lab:recording", args=[recording.pk])).content.decode()
+    assert "gain_to_uV" in page
+    assert "do not say the gain" in page

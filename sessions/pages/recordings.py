@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -14,7 +15,7 @@ from sessions import selectors
 from sessions.downloads import data_file_response
 from sessions.formats import FORMATS
 from sessions.forms import RecordingListFilter
-from sessions.models import FileRole
+from sessions.models import FileRole, Recording
 from sessions.pagination import page_of
 from sessions.permissions import can
 
@@ -22,6 +23,12 @@ FILES_SHOWN = 100
 # Facts that the page shows by themselves: what readers found in the files.
 FOUND = ("streams", "units", "spikes", "events", "tracks", "probe", "start", "notes", "asked")
 PLAYABLE = (".mp4", ".m4v", ".webm")
+
+
+def _found(row: Recording) -> dict[str, Any]:
+    """Return what readers found; what was asked for is left out once the recording's parameters say it."""
+    found = {name: row.facts[name] for name in FOUND if row.facts.get(name) is not None}
+    return found | {"asked": [name for name in found.get("asked", ()) if not row.parameters.get(name)]}
 
 
 @login_required
@@ -72,7 +79,7 @@ def recording(request: HttpRequest, pk: UUID) -> HttpResponse:
             "hashed": sum(bool(file.sha256) for file in files),
             "file_count": len(files),
             "format_label": label,
-            "found": {name: row.facts[name] for name in FOUND if row.facts.get(name) is not None},
+            "found": found if any((found := _found(row)).values()) else {},
             "facts": {name: value for name, value in row.facts.items() if name not in FOUND},
             "parents": selectors.recording_rows(request.user).filter(derived=row),
             "children": selectors.recording_rows(request.user).filter(derived_from=row),

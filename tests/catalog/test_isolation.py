@@ -90,3 +90,8 @@ def test_a_missing_gain_is_asked_for_on_the_page(lab, client, settings, put):
     page = client.get(reverse("lab:recording", args=[recording.pk])).content.decode()
     assert "gain_to_uV" in page
     assert "do not say the gain" in page
+    services.update_recording(
+        by=lab.experimenter, recording=recording, parameters={**recording.parameters, "gain_to_uV": 0.5}
+    )
+    page = client.get(reverse("lab:recording", args=[recording.pk])).content.decode()
+    assert "do not say the gain" not in page

@@ -18,7 +18,7 @@ from cameras.wire import FrameHeader, encode
 from sessions.errors import Conflict
 from tests.cameras.conftest import Catalog, make_catalog
 from tests.cameras.laboratory import Laboratory, next_json, wait_for
-from tests.cameras.test_live import closed_with
+from tests.cameras.test_live import REVOKED_WITHIN, closed_with
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -58,6 +58,7 @@ def test_refusals_name_what_is_wrong_and_disturb_nobody(laboratory: Laboratory) 
         code, reason = closed_with(agent)
         assert code == 4400
         assert field in reason
+        assert f"{slug}: closed the agent's socket: {reason[:60]}" in laboratory.log("ingest")
     for text, named in (("{", "JSON"), ("[1]", "type"), ('{"type":"pending","recording":"x"}', "recording")):
         agent = laboratory.connect_agent(slug, token)
         agent.send(text)
@@ -72,6 +73,7 @@ def test_refusals_name_what_is_wrong_and_disturb_nobody(laboratory: Laboratory) 
         code, reason = closed_with(laboratory.connect_agent(slug, wrong))
         assert code == 4401
         assert "token" in reason
+        assert f"{slug}: refused an agent from 127.0.0.1: {reason}" in laboratory.log("ingest")
     assert closed_with(laboratory.connect_agent("no-such-camera", token))[0] == 4401
     # A second connection of a camera replaces the first; a token that was changed ends the connection.
     first = laboratory.connect_agent(slug, token)
@@ -79,7 +81,10 @@ def test_refusals_name_what_is_wrong_and_disturb_nobody(laboratory: Laboratory) 
     second = laboratory.connect_agent(slug, token)
     assert closed_with(first)[0] == 4409
     services.rotate_token(by=catalog.experimenter, camera=catalog.cameras[0])
-    assert closed_with(second, 8)[0] == 4401
+    changed = time.monotonic()
+    assert closed_with(second)[0] == 4401
+    assert time.monotonic() - changed < REVOKED_WITHIN
+    # The other camera's agent was there all the time.
     bystander.send(frame(5))
     bystander.ping().wait(5)
     wait_for(lambda: laboratory.state(catalog.cameras[1].slug).get("last_picture_ns"), "picture of the bystander")

@@ -18,6 +18,8 @@ from tests.cameras.laboratory import Laboratory, next_frame, next_json, wait_for
 
 pytestmark = pytest.mark.timeout(120)
 
+# From the revocation of a token to the end of what it opened (s).
+REVOKED_WITHIN = 5.0
 PICTURE = b"\xff\xd8\xff" + bytes(30_000) + b"\xff\xd9"
 
 
@@ -209,17 +211,19 @@ def _frozen_then_gone(laboratory: Laboratory, agent: ClientConnection, slug: str
         assert state["online"]
         assert not state["live"]
         assert "frozen" in state["reason"]
-        agent.close()
-        gone = time.monotonic()
-        while (state := next_json(viewer, "state"))["online"]:
-            continue
-        assert time.monotonic() - gone < 3
         # A whole ingest that stops answering is told as well.
         laboratory.processes["ingest"].send_signal(signal.SIGSTOP)
         stopped = time.monotonic()
         while "ingest" not in (state := next_json(viewer, "state"))["reason"]:
             assert time.monotonic() - stopped < 8, state
         laboratory.processes["ingest"].send_signal(signal.SIGCONT)
+        while not next_json(viewer, "state")["online"]:
+            continue
+        agent.close()
+        gone = time.monotonic()
+        while (state := next_json(viewer, "state"))["online"]:
+            continue
+        assert time.monotonic() - gone < 3
 
 
 def _revoked(laboratory: Laboratory, slug: str, catalog: Catalog) -> None:
@@ -227,8 +231,17 @@ def _revoked(laboratory: Laboratory, slug: str, catalog: Catalog) -> None:
 
     viewer = laboratory.connect_viewer(slug, catalog.keys["exp"])
     next_json(viewer, "state")
-    revoke_token(token=ApiToken.objects.get(user=catalog.experimenter))
-    assert closed_with(viewer, 6)[0] == 4401
+    with laboratory.connect_viewer(slug, catalog.keys["view"]) as bystander:
+        next_json(bystander, "state")
+        revoke_token(token=ApiToken.objects.get(user=catalog.experimenter))
+        revoked = time.monotonic()
+        code, reason = closed_with(viewer)
+        assert time.monotonic() - revoked < REVOKED_WITHIN
+        assert (code, "valid token" in reason) == (4401, True)
+        assert f"refused exp from 127.0.0.1: {reason}" in laboratory.log("web")
+        # Whoever has another token watches on.
+        bystander.send('{"type":"time","page_ms":2}')
+        assert next_json(bystander, "time")["page_ms"] == 2
 
 
 def test_viewers_come_back_by_themselves_after_redis_was_killed(laboratory: Laboratory) -> None:

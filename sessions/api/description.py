@@ -41,7 +41,7 @@ NO_ROOM = {"507": "There is not enough room on the disk."}
 
 
 class LabSchema(AutoSchema):
-    """Adds the headers of `IdempotentPosts` and `VersionedRows` to the operations that have them."""
+    """Adds what the views of this laboratory have beyond the framework's: headers, lists as bodies, CSV of lists."""
 
     def get_override_parameters(self) -> list[Any]:
         """Return the headers that a request may have."""
@@ -50,7 +50,7 @@ class LabSchema(AutoSchema):
             found.append(
                 OpenApiParameter(
                     HEADER,
-                    {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[!-~]+$"},
+                    {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
                     OpenApiParameter.HEADER,
                     description="The same request with the same key is carried out once.",
                 )
@@ -65,6 +65,11 @@ class LabSchema(AutoSchema):
                 )
             )
         return found
+
+    def map_renderers(self, attribute: str) -> list[Any]:
+        """Leave CSV to lists: a single row and what is done to it come as JSON however they are asked for."""
+        found = super().map_renderers(attribute)
+        return found if self._is_list_view() else [one for one in found if one not in {"csv", "text/csv"}]
 
     def get_operation(self, *args: Any, **kwargs: Any) -> Any:
         """Say of a collection to which rows are added that it takes a list of them, too."""

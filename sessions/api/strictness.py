@@ -43,6 +43,8 @@ def _check_names_and_values(request: Request, filterset_class: Any) -> None:
             f"There is no filter {', '.join(unknown)}; there is {', '.join(sorted(known))}.",
             {name: ["There is no such filter."] for name in unknown},
         )
+    if request.query_params.get("format") == "":
+        raise Invalid("The format is json or csv.", {"format": ["Write json or csv, or leave it out."]})
     for name, filter_ in (filterset_class.base_filters if filterset_class else {}).items():
         if (value := request.query_params.get(name)) is not None:
             _check_said(name, value, filter_)

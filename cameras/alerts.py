@@ -1,4 +1,4 @@
-"""Watches cameras and the disk, and tells who should look after them: once, not every second.
+"""Watches cameras, the disk and registered files, and tells who should look after them: once, not every second.
 
 ``supervise`` does both. What is wrong must be so for ``RAISE_AFTER`` before it is an alert, and be over for
 ``RESOLVE_AFTER`` before it is resolved; a camera that comes and goes is one alert and not a hundred.
@@ -22,7 +22,8 @@ from django.utils import timezone
 
 from cameras import selectors, services
 from cameras.disk import GB, free_bytes
-from cameras.models import AlertKind, Camera, CameraAlert
+from cameras.models import LABORATORY_ALERTS, AlertKind, Camera, CameraAlert
+from sessions import losses
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ MARGIN = 1.05
 # What could not be told for so long is not told any more: it is on the pages.
 TOLD_WITHIN = timedelta(hours=6)
 ANSWER_SECONDS = 5.0
+# Files are looked at by the hour: counting them every second would tell nothing sooner.
+FILES_EVERY = 10.0
 TOLD_AT_ONCE = 20
 
 Key = tuple[str, UUID | None]
@@ -44,19 +47,24 @@ class Watch:
     def __init__(self) -> None:
         self._since: dict[Key, float] = {}
         self._well_since: dict[Key, float] = {}
+        self._files: dict[Key, str] = {}
+        self._files_at = -FILES_EVERY
 
     def __call__(self, now: float | None = None) -> None:
         """Raise what has been wrong for long enough, resolve what has been over for long enough."""
         now = time.monotonic() if now is None else now
         opened: set[Key] = set(CameraAlert.objects.filter(resolved__isnull=True).values_list("kind", "camera_id"))
         wrong = self._disk((AlertKind.DISK.value, None) in opened)
+        if not 0 <= now - self._files_at < FILES_EVERY:
+            self._files, self._files_at = lost_files(), now
+        wrong |= self._files
         try:
             wrong |= self._cameras()
             looked_at = opened
         except redis.RedisError as error:
             # Nothing is known of the cameras: that is no reason to raise or to resolve.
             log.warning("The cameras' states cannot be read: %s", error)
-            looked_at = {key for key in opened if key[0] == AlertKind.DISK}
+            looked_at = {key for key in opened if key[0] in LABORATORY_ALERTS}
         self._since = {key: self._since.get(key, now) for key in wrong}
         well = looked_at - wrong.keys()
         self._well_since = {key: self._well_since.get(key, now) for key in well}
@@ -94,6 +102,16 @@ class Watch:
             elif state["dark"]:
                 wrong[AlertKind.DARK.value, camera.pk] = "dark: no light reaches the camera"
         return wrong
+
+
+def lost_files() -> dict[Key, str]:
+    """Return what is wrong with registered files, by numbers alone: everybody reads alerts, but not every project."""
+    wrong: dict[Key, str] = {}
+    if lost := losses.lost_files().count():
+        wrong[AlertKind.FILES.value, None] = f"{lost} cannot be had from any of their places"
+    if at_risk := losses.files_at_risk().count():
+        wrong[AlertKind.COPIES.value, None] = f"{at_risk} have lost a place, and can still be had from another"
+    return wrong
 
 
 def tell_alerts() -> int:

@@ -240,10 +240,16 @@ class AlertKind(models.TextChoices):
     DARK = "dark", "dark"
     UNSTORED = "unstored", "not stored"
     DISK = "disk", "disk low"
+    FILES = "files", "file lost"
+    COPIES = "copies", "copy lost"
+
+
+# What is of no camera but of the whole laboratory.
+LABORATORY_ALERTS = (AlertKind.DISK, AlertKind.FILES, AlertKind.COPIES)
 
 
 class CameraAlert(models.Model):
-    """Something is wrong with a camera or the disk: raised once, resolved when it is over. Written by ``supervise``."""
+    """Something is wrong with a camera, the disk or files: raised once, resolved when over, by ``supervise``."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(max_length=10, choices=AlertKind.choices)
@@ -264,8 +270,9 @@ class CameraAlert(models.Model):
             ),
             models.CheckConstraint(condition=Q(kind__in=AlertKind.values), name="camera_alert_kind_known"),
             models.CheckConstraint(
-                condition=Q(kind="disk", camera__isnull=True) | ~Q(kind="disk") & Q(camera__isnull=False),
-                name="camera_alert_is_of_a_camera_or_the_disk",
+                condition=Q(kind__in=LABORATORY_ALERTS, camera__isnull=True)
+                | ~Q(kind__in=LABORATORY_ALERTS) & Q(camera__isnull=False),
+                name="camera_alert_is_of_a_camera_or_the_laboratory",
             ),
             models.CheckConstraint(
                 condition=Q(resolved__isnull=True) | Q(resolved__gte=F("raised")), name="camera_alert_resolved_later"
@@ -279,4 +286,6 @@ class CameraAlert(models.Model):
     @property
     def place(self) -> str:
         """What it is about, in words."""
-        return "Disk of the recordings" if self.camera is None else str(self.camera)
+        if self.camera is not None:
+            return str(self.camera)
+        return "Disk of the recordings" if self.kind == AlertKind.DISK else "Registered files"

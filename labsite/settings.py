@@ -294,6 +294,7 @@ SPECTACULAR_SETTINGS = {
         "CameraRecordingStateEnum": "cameras.models.RecordingState",
         "RingCutStateEnum": "cameras.models.CutState",
         "CameraAlertKindEnum": "cameras.models.AlertKind",
+        "FileCopyStateEnum": "sessions.models.CopyState",
         "RecordingKindEnum": "sessions.models.RecordingKind",
         "RestrictionKindEnum": "sessions.models.RestrictionKind",
         "AdministrationKindEnum": "sessions.models.AdministrationKind",

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from django.conf import settings
 
 from sessions.errors import Conflict, Invalid, NotFound
-from sessions.models import DataFile, DataRoot
+from sessions.models import CopyState, DataFile, DataRoot, FileCopy, FileState
 
 DEFAULT = "default"
 LONGEST_PATH = 1000
@@ -99,17 +99,46 @@ def modified_of(status: os.stat_result) -> datetime:
 
 
 def path_of(file: DataFile) -> Path:
-    """Return where a registered file lies now.
+    """Return where the content of a registered file can be had now: its own place, else that of a copy.
 
     ``NotFound`` when it is gone, ``Conflict`` when its size or time is no more what was registered.
     """
+    refused: NotFound | Conflict | None = None
+    # What was read and found to be another content has the right size and time: its copies come first.
+    check = getattr(file, "check_of", None)
+    if check is None or check.state != FileState.DAMAGED:
+        try:
+            return own_path_of(file)
+        except (NotFound, Conflict) as error:
+            refused = error
+    for copy in file.copies.filter(state=CopyState.PRESENT).select_related("root", "file"):
+        try:
+            return place_of_copy(copy)
+        except (NotFound, Conflict):
+            continue
+    if refused is None:
+        return own_path_of(file)
+    raise refused
+
+
+def own_path_of(file: DataFile) -> Path:
+    """Return the place where a file was registered; ``NotFound`` or ``Conflict`` when it is no more there as it was."""
+    return _place(file.root, file.path, file.size, file.modified)
+
+
+def place_of_copy(copy: FileCopy) -> Path:
+    """Return where a copy lies; ``NotFound`` or ``Conflict`` when it is no more there as it was."""
+    return _place(copy.root, copy.path, copy.file.size, copy.modified)
+
+
+def _place(root: DataRoot, path: str, size: int, modified: datetime) -> Path:
     try:
-        found = find(file.root, file.path)
+        found = find(root, path)
     except Invalid as error:
         raise NotFound(f"The registered file cannot be had: {error.detail}") from error
-    if found.size != file.size or abs((found.modified - file.modified).total_seconds()) > 1e-3:  # noqa: PLR2004
+    if found.size != size or abs((found.modified - modified).total_seconds()) > 1e-3:  # noqa: PLR2004
         raise Conflict(
-            f"{file.path} changed on the disk after it was registered ({file.size} bytes then, {found.size} now);"
+            f"{path} changed on the disk after it was registered ({size} bytes then, {found.size} now);"
             " register it as a new revision."
         )
     return found.path

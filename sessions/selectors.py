@@ -26,6 +26,7 @@ from django.utils import timezone
 
 from sessions.errors import NotFound
 from sessions.models import (
+    LOST_COPIES,
     Animal,
     BreedingPair,
     Cage,
@@ -33,6 +34,7 @@ from sessions.models import (
     Entry,
     Event,
     FileCheck,
+    FileCopy,
     FileState,
     Housing,
     Implant,
@@ -140,7 +142,10 @@ def sessions(user: Any) -> QuerySet[Session]:
 def recordings(user: Any) -> QuerySet[Recording]:
     """Return recordings with files in their order, and what they were derived from."""
     return visible(user, Recording.objects.all(), "in_project").prefetch_related(
-        Prefetch("files", DataFile.objects.select_related("root", "check_of").order_by("order", "path", "-revision")),
+        Prefetch(
+            "files",
+            _with_copies(DataFile.objects.select_related("root", "check_of")).order_by("order", "path", "-revision"),
+        ),
         Prefetch("derived_from", Recording.objects.only("pk")),
     )
 
@@ -164,9 +169,10 @@ def recording_rows(user: Any) -> QuerySet[Recording]:
 
 
 def with_wrong_files(rows: QuerySet[Recording]) -> QuerySet[Recording]:
-    """Narrow recordings to those with a file that is missing, changed or damaged."""
+    """Narrow recordings to those with a file, or a copy of one, that is missing, changed or damaged."""
     wrong = FileCheck.objects.exclude(state=FileState.PRESENT).values("file__recording_id")
-    return rows.filter(pk__in=wrong)
+    copies = FileCopy.objects.filter(state__in=LOST_COPIES).values("file__recording_id")
+    return rows.filter(pk__in=wrong.union(copies))
 
 
 def count_wrong_files(user: Any) -> int:
@@ -180,8 +186,13 @@ def is_wrong(file: DataFile) -> bool:
 
 
 def files(user: Any) -> QuerySet[DataFile]:
-    """Return data files with their root."""
-    return visible(user, DataFile.objects.select_related("root"), "in_project")
+    """Return data files with their root and their copies."""
+    return visible(user, _with_copies(DataFile.objects.select_related("root")), "in_project")
+
+
+def _with_copies(rows: QuerySet[DataFile]) -> QuerySet[DataFile]:
+    copies = Prefetch("copies", FileCopy.objects.select_related("root"))
+    return rows.prefetch_related(copies)
 
 
 def newest_revisions(rows: list[DataFile]) -> list[DataFile]:

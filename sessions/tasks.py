@@ -11,8 +11,8 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from sessions.errors import LabError
-from sessions.models import DataFile, FileState, SheetImport, SheetState
-from sessions.services import integrity, sheets, uploads
+from sessions.models import COPIES_UNDER_WAY, DataFile, FileCopy, FileState, SheetImport, SheetState
+from sessions.services import copies, integrity, sheets, uploads
 from sessions.services.files import mark_hashed, wake_hashing
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,7 @@ SWEEP_AFTER = timedelta(minutes=30)
 SWEEP_MOST = 100
 # One that a worker has is locked, so asking again does no harm.
 SHEETS_AFTER = timedelta(minutes=1)
+COPIES_AFTER = timedelta(minutes=1)
 
 
 @shared_task(name="sessions.hash_file")
@@ -66,14 +67,31 @@ def sweep_sheets() -> int:
     return len(ids)
 
 
+@shared_task(name="sessions.work_on_copy")
+def work_on_copy(copy_id: str) -> None:
+    """Copy a data file to a place, or compare what is there with it."""
+    copies.work_on_copy(copy_id=copy_id)
+
+
+def sweep_copies() -> int:
+    """Wake a worker again for copies that wait to be made or compared; return how many."""
+    waiting = FileCopy.objects.filter(
+        state__in=COPIES_UNDER_WAY, looked__lt=timezone.now() - COPIES_AFTER
+    ).order_by("looked")  # fmt: skip
+    ids = list(waiting.values_list("pk", flat=True)[:SWEEP_MOST])
+    for copy_id in ids:
+        copies.wake_for_copy(copy_id)
+    return len(ids)
+
+
 def sweep_uploads() -> int:
     """Remove uploads that nobody went on with; return how many."""
     return uploads.forget_expired()
 
 
 def look_at_files() -> int:
-    """Look whether registered files are still there and unchanged; return how many were looked at."""
-    return integrity.look_at_files()
+    """Look whether registered files and their copies are still there and unchanged; return how many were looked at."""
+    return integrity.look_at_files() + copies.look_at_copies()
 
 
 class _Reader:
@@ -86,7 +104,7 @@ class _Reader:
         """Start with the next file that is due unless one is being read; return whether one is."""
         if self._thread is not None and self._thread.is_alive():
             return True
-        file = integrity.next_to_read()
+        file = integrity.next_to_read() or copies.next_copy_to_read()
         if file is None:
             return False
         # A daemon: a file that was not read to its end is read anew after a restart.
@@ -95,8 +113,12 @@ class _Reader:
         return True
 
     @staticmethod
-    def _read(file: DataFile) -> None:
+    def _read(file: DataFile | FileCopy) -> None:
         try:
+            if isinstance(file, FileCopy):
+                if problem := copies.read_copy(copy=file):
+                    log.error("The copy %s: %s", file, problem)
+                return
             found = integrity.read_file(file=file)
             if found is not None and found.state != FileState.PRESENT:
                 log.error("%s", found.problem)

@@ -24,6 +24,7 @@ from sessions.models import (
     ApiToken,
     DataFile,
     Event,
+    FileCopy,
     FileRole,
     Litter,
     Project,
@@ -232,14 +233,43 @@ class FilePlace(StrictFields, serializers.Serializer):
     role = serializers.ChoiceField(choices=FileRole.choices, default=FileRole.DATA)
 
 
+class FileCopySerializer(LabSerializer):
+    """Another place that holds the content of a file."""
+
+    root = serializers.CharField(source="root.name", read_only=True)
+
+    class Meta:
+        model = FileCopy
+        fields = ("id", "root", "path", "state", "problem", "looked", "read")
+        read_only_fields = fields
+
+
+class FileCopyBody(StrictFields, serializers.Serializer):
+    """A place that holds the file's content already, or one to copy it to."""
+
+    root = serializers.CharField(help_text="The name of a data root.")
+    path = serializers.CharField(
+        required=False, allow_blank=True, max_length=1000, trim_whitespace=False, help_text="By default the file's own."
+    )
+    copy = serializers.BooleanField(required=False, default=False, help_text="A worker copies the file there.")
+
+
+class FileCopyChoice(StrictFields, serializers.Serializer):
+    """One of the copies of a file."""
+
+    copy = serializers.UUIDField()
+
+
 class FileSerializer(LabSerializer):
     root = serializers.CharField(source="root.name", read_only=True)
+    copies = FileCopySerializer(many=True, read_only=True)
     download = serializers.SerializerMethodField()
 
     class Meta:
         model = DataFile
         fields = (
-            "id", "recording", "root", "path", "role", "revision", "size", "modified", "sha256", "created", "download",
+            "id", "recording", "root", "path", "role", "revision", "size", "modified", "sha256", "copies", "created",
+            "download",
         )  # fmt: skip
         read_only_fields = fields
 

@@ -257,6 +257,22 @@ class FileViewSet(ReadViewSet):
         """Register the content that the file has on the disk now as its next revision."""
         return self.reply(services.register_file_revision(by=request.user, file=self.get_object()), 201)
 
+    @extend_schema(request=s.FileCopyBody, responses={201: s.FileSerializer})
+    @action(detail=True, methods=["post"])
+    def copies(self, request: Request, pk: str) -> Response:  # noqa: ARG002
+        """Add a place that holds the file's content already, or copy the file to one."""
+        file, body = self.get_object(), _checked(s.FileCopyBody(data=request.data))
+        services.add_copy(by=request.user, file=file, **body)
+        return self.reply(file, 201)
+
+    @extend_schema(request=s.FileCopyChoice, responses=s.FileSerializer)
+    @action(detail=True, methods=["post"])
+    def forget(self, request: Request, pk: str) -> Response:  # noqa: ARG002
+        """Strike a copy off the catalog (managers); nothing on the disk is touched."""
+        file, body = self.get_object(), _checked(s.FileCopyChoice(data=request.data))
+        services.forget_copy(by=request.user, file=file, copy=body["copy"])
+        return self.reply(file)
+
 
 class EventViewSet(ReadViewSet):
     """What the boxes' controllers reported."""

@@ -17,6 +17,7 @@ from sessions.models.care import (
     Weighing,
 )
 from sessions.models.colony import Allele, BreedingPair, Genotype, Litter, Zygosity
+from sessions.models.copies import COPIES_UNDER_WAY, LOST_COPIES, CopyState, FileCopy
 from sessions.models.housing import Cage, Housing
 from sessions.models.integrity import FileCheck, FileState
 from sessions.models.notes import NOTED, Note, NoteTag, Tag
@@ -28,6 +29,8 @@ from sessions.models.sheets import SheetImport, SheetLine, SheetState
 from sessions.models.uploads import Upload
 
 __all__ = [
+    "COPIES_UNDER_WAY",
+    "LOST_COPIES",
     "NOTED",
     "UNITS",
     "Administration",
@@ -38,11 +41,13 @@ __all__ = [
     "ApiToken",
     "BreedingPair",
     "Cage",
+    "CopyState",
     "DataFile",
     "DataRoot",
     "Entry",
     "Event",
     "FileCheck",
+    "FileCopy",
     "FileRole",
     "FileState",
     "Genotype",

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST, require_safe
 
-from sessions import selectors
+from sessions import selectors, services
 from sessions.downloads import data_file_response
 from sessions.formats import FORMATS
 from sessions.forms import RecordingListFilter
-from sessions.models import FileRole, Recording
+from sessions.models import DataRoot, FileRole, Recording
 from sessions.pagination import page_of
 from sessions.permissions import can
 
@@ -78,6 +79,8 @@ def recording(request: HttpRequest, pk: UUID) -> HttpResponse:
             "wrong": sum(map(selectors.is_wrong, files)),
             "hashed": sum(bool(file.sha256) for file in files),
             "file_count": len(files),
+            "roots": DataRoot.objects.order_by("name"),
+            "may_delete": can(request.user, "delete", row),
             "format_label": label,
             "found": found if any((found := _found(row)).values()) else {},
             "facts": {name: value for name, value in row.facts.items() if name not in FOUND},
@@ -86,6 +89,26 @@ def recording(request: HttpRequest, pk: UUID) -> HttpResponse:
             "may_change": can(request.user, "change", row),
         },
     )
+
+
+@login_required
+@require_POST
+def copy_file(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Have a file copied to another data root."""
+    file = selectors.one(selectors.files(request.user), pk)
+    services.add_copy(by=request.user, file=file, root=request.POST.get("root", ""), copy=True)
+    messages.success(request, f"{file.path} is being copied.")
+    return redirect("lab:recording", file.recording_id)
+
+
+@login_required
+@require_POST
+def forget_copy(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Strike a copy of a file off the catalog."""
+    file = selectors.one(selectors.files(request.user), pk)
+    services.forget_copy(by=request.user, file=file, copy=request.POST.get("copy", ""))
+    messages.success(request, "The copy was struck off; nothing on the disk was touched.")
+    return redirect("lab:recording", file.recording_id)
 
 
 @login_required

@@ -14,6 +14,7 @@ from sessions.services.care import (
     update_entry,
 )
 from sessions.services.colony import create_allele, create_litter, create_pair, update_litter, update_pair
+from sessions.services.copies import add_copy, forget_copy
 from sessions.services.events import add_events
 from sessions.services.files import mark_hashed, register_file_revision
 from sessions.services.laboratory import (
@@ -30,6 +31,7 @@ from sessions.services.recordings import complete_recording, open_recording, reg
 from sessions.services.sessions import end_session, move_session, start_session, update_session
 
 __all__ = [
+    "add_copy",
     "add_entry",
     "add_events",
     "add_note",
@@ -46,6 +48,7 @@ __all__ = [
     "create_task",
     "delete_entry",
     "end_session",
+    "forget_copy",
     "mark_hashed",
     "move_session",
     "open_recording",

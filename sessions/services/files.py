@@ -9,9 +9,9 @@ from typing import Any
 
 from django.db import transaction
 
-from sessions.data_roots import DEFAULT, Found, clean_path, find, path_of, root_named
+from sessions.data_roots import DEFAULT, Found, clean_path, find, own_path_of, root_named
 from sessions.errors import Conflict, Invalid
-from sessions.models import DataFile, DataRoot, FileRole, Recording
+from sessions.models import DataFile, DataRoot, FileCopy, FileRole, Recording
 from sessions.permissions import require
 from sessions.services.transaction import one_write
 from sessions.waking import wake_worker
@@ -103,6 +103,11 @@ def add_files(recording: Recording, places: Sequence[Place]) -> list[DataFile]:
                 " register a changed file as a new revision."
             )
             raise Conflict(sentence, {f"files[{position}]": [sentence]})
+    copies = {(copy.root_id, copy.path) for copy in FileCopy.objects.filter(path__in=[path for _, path, *_ in places])}
+    for position, (root, path, *_) in enumerate(places):
+        if (root.pk, path) in copies:
+            sentence = f"{path} is already registered, as a copy of another file."
+            raise Conflict(sentence, {f"files[{position}]": [sentence]})
     first = recording.files.count()
     rows = DataFile.objects.bulk_create(
         DataFile(
@@ -141,9 +146,9 @@ def mark_hashed(*, file: DataFile) -> DataFile:
     """
     if file.sha256:
         return file
-    path = path_of(file)
+    path = own_path_of(file)
     digest = sha256_of(Found(path, file.size, file.modified))
-    path_of(file)  # What changed while it was read has no hash.
+    own_path_of(file)  # What changed while it was read has no hash.
     DataFile.objects.filter(pk=file.pk, sha256="").update(sha256=digest)
     file.refresh_from_db()
     return file

@@ -10,12 +10,13 @@ import hashlib
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 from django.conf import settings
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from sessions.data_roots import path_of
+from sessions.data_roots import own_path_of
 from sessions.errors import Conflict, NotFound
 from sessions.models import DataFile, FileCheck, FileState
 
@@ -66,7 +67,7 @@ def _check_of(file: DataFile) -> FileCheck:
 
 def _state_of(file: DataFile) -> tuple[FileState, str]:
     try:
-        path_of(file)
+        own_path_of(file)
     except NotFound as error:
         return FileState.MISSING, str(error.detail)
     except Conflict as error:
@@ -100,7 +101,7 @@ def read_file(*, file: DataFile, stopped: Callable[[], bool] = lambda: False) ->
     state, problem = _state_of(file)
     if state == FileState.PRESENT:
         try:
-            digest = _read(file, stopped)
+            digest = digest_of(own_path_of(file), stopped)
         except OSError as error:
             digest, state, problem = "", FileState.DAMAGED, f"{file.path} cannot be read: {error.strerror or error}."
         if digest is None:
@@ -125,9 +126,10 @@ def read_file(*, file: DataFile, stopped: Callable[[], bool] = lambda: False) ->
     return found
 
 
-def _read(file: DataFile, stopped: Callable[[], bool]) -> str | None:
+def digest_of(path: Path, stopped: Callable[[], bool] = lambda: False) -> str | None:
+    """Return the SHA-256 of a file, read at ``LAB_FILES_READ_RATE`` bytes/s; ``None`` when ``stopped`` said so."""
     digest, done, began = hashlib.sha256(), 0, time.monotonic()
-    with path_of(file).open("rb", buffering=0) as stream:
+    with path.open("rb", buffering=0) as stream:
         while piece := stream.read(PIECE_BYTES):
             digest.update(piece)
             done += len(piece)

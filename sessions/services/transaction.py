@@ -24,6 +24,8 @@ FIELD_OF_CONSTRAINT = {
     "animal_with_death_date_is_dead": "status",
     "data_file_revision_once": "files",
     "data_file_path_below_root": "files",
+    "file_copy_place_once": "path",
+    "file_copy_path_below_root": "path",
     "recording_rate_positive": "rate",
     "recording_duration_not_negative": "duration",
     "event_number_once": "number",

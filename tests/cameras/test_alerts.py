@@ -155,7 +155,7 @@ def test_the_database_keeps_one_open_alert_of_a_kind(catalog: Catalog) -> None:
         with pytest.raises(IntegrityError, match="open_once"), transaction.atomic():
             CameraAlert.objects.create(camera=camera, kind=kind, message="x")
     for camera, kind in ((None, "offline"), (catalog.cameras[0], "disk")):
-        with pytest.raises(IntegrityError, match="of_a_camera_or_the_disk"), transaction.atomic():
+        with pytest.raises(IntegrityError, match="of_a_camera_or_the_laboratory"), transaction.atomic():
             CameraAlert.objects.create(camera=camera, kind=kind, message="x")
 
 

@@ -208,7 +208,7 @@ def test_csv_has_every_row_and_no_formula(lab, api):
     assert len(empty.splitlines()) == 1
 
 
-QUERIES = {"animals": 1, "sessions": 3, "recordings": 3, "files": 1, "events": 1}
+QUERIES = {"animals": 1, "sessions": 3, "recordings": 4, "files": 2, "events": 1}
 
 
 @pytest.mark.parametrize("collection", QUERIES)

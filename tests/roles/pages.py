@@ -61,6 +61,9 @@ CATALOG = {
     "lab:recordings": _shown(SHOWN),
     "lab:recording": _shown(OF_ONE, "recording"),
     "lab:file-download": _shown(OF_ONE, "file"),
+    # Its own data root is where it is; it has no copy.
+    "lab:file-copy": _does((302, 404, 403, 409, 409, 409), {"root": "default"}, "file"),
+    "lab:file-forget": _does((302, 404, 403, 403, 404, 404), {"copy": "none"}, "file"),
     "lab:search": _shown(SHOWN),
     "lab:sheets": _shown(SHOWN),
     "lab:sheet-send": _page({"get": LED_ON, "post": Ask(WRONG, {})}),

@@ -76,6 +76,9 @@ CATALOG = {
     "file-download": _shows("file"),
     # Its content is what it was when it was registered.
     "file-revision": _does("file", CLASH),
+    "file-copies": _does("file", MAKE, {"root": "default", "path": "b.npy"}),
+    # There is no such copy.
+    "file-forget": _does("file", (*TAKE_BACK[:4], 404, 404), {"copy": "00000000-0000-4000-8000-000000000000"}),
     **_rows("event", post=Ask(ADD, {"session": "{session}", "time": START, "kind": "poke"})),
     **_rows("token", MINE),
     "token-revoke": _does("token", MINE),

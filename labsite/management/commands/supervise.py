@@ -30,6 +30,7 @@ DUTIES = (
     ("sessions.tasks", "sweep_unhashed", 60.0),
     ("sessions.tasks", "sweep_sheets", 30.0),
     ("sessions.tasks", "sweep_uploads", 300.0),
+    ("sessions.tasks", "sweep_copies", 30.0),
     ("sessions.tasks", "look_at_files", 10.0),
     ("sessions.tasks", "read_files", 10.0),
     ("cameras.tasks", "sweep_proxies", 30.0),

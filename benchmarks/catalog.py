@@ -1,9 +1,9 @@
 """Every list of the site and of REST over 100,000 sessions, 20,000 animals, 1,000,000 recordings and as many weighings.
 
 Each list is asked for its first page of 250 by an administrator, who sees all, and by a member of one of 20 projects:
-plainly, by each of its filters, in each of its orders, by words where it is searched, far behind the first page, and
-as CSV, of which the first piece is waited for. A page may cost at most 12 queries, as many for 10 rows as for 250, and
-its median, the reply rendered, at most 150 ms. The worst of each list is shown, the list nearest to its bound first.
+plainly, by each of its filters, in each of its orders, and by words where it is searched. A page may cost at most 12
+queries, as many for 10 rows as for 250, and its median, the reply rendered, at most 150 ms. The worst of each list is
+shown, the list nearest to its bound first.
 
 What is judged is time on the processor, of this process and of its Postgres together: that says the same whatever else
 the machine does. ``waited`` is what a clock said. With ``--home DIR`` the filled database stays there for the next run.

@@ -355,7 +355,13 @@ def cut(queryset: QuerySet[Any], start: int, stop: int) -> list[Any]:
     Asked for at once, Postgres may join and count for all rows that it puts in order or passes by.
     """
     keys = list(queryset.values_list("pk", flat=True)[start:stop])
-    return list(queryset.filter(pk__in=keys)) if keys else []
+    if not keys:
+        return []
+    # These have just been found: what narrows the list, words above all, is not looked up a second time. What it was
+    # joined with for that may now give a row several times.
+    rows = queryset.all()
+    rows.query.clear_where()
+    return list({row.pk: row for row in rows.filter(pk__in=keys)}.values())
 
 
 def of_words(queryset: QuerySet[Any], text: str) -> QuerySet[Any]:

@@ -106,7 +106,8 @@ STAFF = (302, 200, 200, 200, 200, 200)
 ADMIN = {
     "admin:index": _page({"get": STAFF, "post": Ask(STAFF, {})}),
     "admin:login": _page({"get": (200, 302, 302, 302, 302, 302), "post": Ask(ALL, {})}),
-    "admin:logout": _page({"post": Ask((302, 200, 200, 200, 200, 200), {})}),
+    # Who logs out is led to the page on which one logs in.
+    "admin:logout": _page({"post": Ask((302,) * 6, {})}),
     "admin:password_change": _page({"get": STAFF, "post": Ask(STAFF, {})}),
     "admin:password_change_done": _page({"get": STAFF}),
     "admin:search": _page({"get": STAFF, "post": Ask(STAFF, {})}),

@@ -275,7 +275,9 @@ def test_what_one_person_wrote_is_not_sent_as_the_next_ones_who_logs_in(page, ro
     route, answer = on_its_way[0]
     route.fulfill(response=answer)
     # What is refused for the new login is tried again before long, and then it is asked first who is logged in.
-    page.get_by_text(re.compile("5 wait to be sent. (Somebody logged in anew|You are not logged in any more)")).wait_for()
+    page.get_by_text(
+        re.compile("5 wait to be sent. (Somebody logged in anew|You are not logged in any more)")
+    ).wait_for()
     assert [row["person"] for row in rest(room, "administrations")] == ["ana"]
 
 

@@ -57,7 +57,7 @@ from sessions.trials import Reported, Rule, Trial, rule_of, trials
 # Found by words or by a part of a name, more than so many are not counted (``among_many``).
 MOST_COUNTED = 10_000
 # So many that were found by words are put in order; where there are more, they are looked for in the order of the list.
-MOST_SORTED = 20_000
+MOST_SORTED = 12_000
 # So many animals does a form offer; more are looked through by typing.
 MOST_CHOICES = 30
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from analysis import forms, selectors
+from analysis import drawing, forms, selectors
 from sessions.models import Recording
 from sessions.permissions import projects_for
 
@@ -32,17 +32,30 @@ def page_of_choices(user: Any, asked: QueryDict) -> dict[str, Any]:
     if pipeline is None and not wanted and named and len(fitting) == 1:
         pipeline = fitting[0]
     values = forms.posted_parameters(pipeline, asked) if pipeline and asked.get("filled") else None
+    slots = _slots(mine, pipeline, asked, named, session_id) if pipeline else []
+    video = _drawn_on(pipeline, slots)
+    if video is not None and values is None:
+        values = drawing.parameters_of(drawing.drawing_for(user, video))
     return {
         "pipelines": [{"pipeline": each, "fits": each in fitting} for each in pipelines.values()],
         "pipeline": pipeline,
         "named": named,
         "session_id": session_id,
-        "slots": _slots(mine, pipeline, asked, named, session_id) if pipeline else [],
+        "slots": slots,
+        "video": video,
         "fields": forms.parameter_fields(pipeline, values) if pipeline else [],
         "seed": asked.get("seed", "1"),
         "errors": [],
         "nothing": not mine.exists(),
     }
+
+
+def _drawn_on(pipeline: Pipeline | None, slots: list[dict[str, Any]]) -> Recording | None:
+    """Return the chosen video of a pipeline whose parameters are drawn on a frame of it."""
+    if pipeline is None or "arenas" not in pipeline.parameters.model_fields:
+        return None
+    chosen = [offer["recording"] for slot in slots for offer in slot["offered"] if offer["chosen"]]
+    return next((recording for recording in chosen if recording.kind == "video"), None)
 
 
 def chosen_inputs(posted: QueryDict, pipeline: Pipeline) -> list[str]:

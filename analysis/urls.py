@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from analysis import views
+from analysis import drawing_views, views
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs/", views.job_list, name="jobs"),
@@ -16,4 +16,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(
         "results/<uuid:result_id>/figures/<slug:name>/<slug:theme>.json", views.figure_item, name="result-figure-item"
     ),
+    path("recordings/<uuid:pk>/arenas/", drawing_views.arenas, name="recording-arenas"),
+    path("recordings/<uuid:pk>/frame.jpg", drawing_views.frame, name="recording-frame"),
 ]

@@ -13,18 +13,29 @@ Array = NDArray[np.floating]
 _WIDEST = 400
 
 
-def track_on_background(background: NDArray[np.uint8], xy: Array, *, scale: float, unit: str) -> Figure:
-    """Draw the path ``(n, 2)`` (px) over the empty arena ``(height, width)``; one px is ``scale`` in ``unit``."""
+def _name(figure: str, number: int) -> str:
+    return f"{figure}-{number}" if number else figure
+
+
+def _title(title: str, arena: str) -> str:
+    return f"{title}, {arena}" if arena else title
+
+
+def track_on_background(background: NDArray[np.uint8], tracks: list[Array], *, scale: float, unit: str) -> Figure:
+    """Draw the paths ``(n, 2)`` (px) over the empty arena ``(height, width)``; one px is ``scale`` in ``unit``.
+
+    The picture is drawn as it was taken; where its scale differs from place to place, ``scale`` is 1 and ``unit`` px.
+    """
     height, width = background.shape
     stride = -(-width // _WIDEST)
     rows, columns = height // stride, width // stride
     small = background[: rows * stride, : columns * stride].reshape(rows, stride, columns, stride).mean(axis=(1, 3))
-    x, y = every(xy[:, 0] * scale, xy[:, 1] * scale)
+    lines = [Line(*every(xy[:, 0] * scale, xy[:, 1] * scale), role="truth", width=1.2) for xy in tracks]
+    seen = sum(int(np.isfinite(xy[:, 0]).sum()) for xy in tracks)
     return Figure(
         name="track",
         title="Track",
-        caption="Path of the centre of the body over the background picture; "
-        f"{np.isfinite(xy[:, 0]).sum():,} positions.",
+        caption=f"Path of the centre of the body over the background picture; {seen:,} positions.",
         aspect=height / width,
         panels=(
             Panel(
@@ -33,7 +44,7 @@ def track_on_background(background: NDArray[np.uint8], xy: Array, *, scale: floa
                 (
                     Image(small.astype(np.uint8), 0.0, width * scale, 0.0, height * scale,
                           palette="grey", low=0.0, high=255.0),
-                    Line(x, y, role="truth", width=1.2),
+                    *lines,
                 ),
                 equal=True,
                 legend=False,
@@ -42,22 +53,32 @@ def track_on_background(background: NDArray[np.uint8], xy: Array, *, scale: floa
     )  # fmt: skip
 
 
-def occupancy(seconds: Array, *, bin_size: float, unit: str) -> Figure:
-    """Draw time spent (s) in square bins ``(rows of y, columns of x)``; unvisited bins stay open."""
+def occupancy(
+    seconds: Array,
+    *,
+    bin_size: float,
+    unit: str,
+    origin: tuple[float, float] = (0.0, 0.0),
+    arena: str = "",
+    number: int = 0,
+) -> Figure:
+    """Draw time spent (s) in square bins ``(rows of y, columns of x)`` from ``origin`` on; unvisited bins stay open."""
     rows, columns = seconds.shape
+    left, top = origin
+    right, bottom = left + columns * bin_size, top + rows * bin_size
     shown = np.where(seconds > 0, seconds, np.nan)
     visited = shown[np.isfinite(shown)]
     return Figure(
-        name="occupancy",
-        title="Occupancy",
+        name=_name("occupancy", number),
+        title=_title("Occupancy", arena),
         caption=f"Time in bins of {bin_size:.3g} {unit}; the scale ends at the 98th percentile of visited bins.",
         aspect=max(0.5, min(1.0, rows / columns)),
         panels=(
             Panel(
-                Axis("x", unit, low=0.0, high=columns * bin_size),
-                Axis("y", unit, low=0.0, high=rows * bin_size, flipped=True),
+                Axis("x", unit, low=left, high=right),
+                Axis("y", unit, low=top, high=bottom, flipped=True),
                 (
-                    Image(shown, 0.0, columns * bin_size, 0.0, rows * bin_size, label="time (s)", low=0.0,
+                    Image(shown, left, right, top, bottom, label="time (s)", low=0.0,
                           high=float(np.quantile(visited, 0.98)) if visited.size else 1.0),
                 ),
                 equal=True,
@@ -66,7 +87,9 @@ def occupancy(seconds: Array, *, bin_size: float, unit: str) -> Figure:
     )  # fmt: skip
 
 
-def over_time(time: Array, speed: Array, heading: Array, lost: NDArray[np.bool_], *, unit: str) -> Figure:
+def over_time(
+    time: Array, speed: Array, heading: Array, lost: NDArray[np.bool_], *, unit: str, arena: str = "", number: int = 0
+) -> Figure:
     """Draw speed and heading (rad) ``(n,)`` over ``time`` (s) with a strip of the frames where the animal is lost."""
     step = float(np.median(np.diff(time))) if time.size > 1 else 1.0
     change = np.diff(np.concatenate([[0], lost.astype(int), [0]]))
@@ -78,9 +101,9 @@ def over_time(time: Array, speed: Array, heading: Array, lost: NDArray[np.bool_]
         starts, stops = starts[np.r_[0, near + 1]], stops[np.r_[near, stops.size - 1]]
     share = float(np.mean(lost)) if lost.size else 0.0
     return Figure(
-        name="speed",
-        title="Speed, heading and lost frames",
-        caption="Speed of the centre of the body; where the head points in the picture, 0° being right and 90° down; "
+        name=_name("speed", number),
+        title=_title("Speed, heading and lost frames", arena),
+        caption="Speed of the centre of the body; where the head points, 0° being right and 90° down; "
         f"strip: {int(lost.sum()):,} of {lost.size:,} frames ({share:.2%}) in which it is lost.",
         span="full",
         aspect=0.5,

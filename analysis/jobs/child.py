@@ -127,6 +127,7 @@ def store(output: Output, folder: Path, made: Path, log: Callable[[str], None]) 
                 "rate": recording.rate,
                 "channels": recording.channels,
                 "duration": recording.duration,
+                "name": recording.name,
             }
         )
     if recordings:

@@ -26,6 +26,7 @@ from sessions.permissions import LABORATORY
 from sessions.services import register_recording
 
 DERIVED = "derived"
+LONGEST_NAME = Recording._meta.get_field("name").max_length or 0
 
 
 class ClaimLostError(Exception):
@@ -173,7 +174,7 @@ def _register(made: dict[str, Any], of: Recording, derived: Path) -> Recording:
         session=of.session,
         kind=made["kind"],
         format=made["format"],
-        name=of.name,
+        name=" · ".join(filter(None, (of.name[: LONGEST_NAME - len(made["name"]) - 3], made["name"]))),
         start=of.start,
         rate=made["rate"],
         channels=made["channels"],

@@ -7,7 +7,7 @@ subtraction and blob centroids as in Sridhar, Roche and Gingins 2019, Methods Ec
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -19,6 +19,8 @@ from analysis.methods.heading import LEAST_ELONGATION, NO_SHAPE, Shape, heading_
 
 Frame = NDArray[np.uint8]
 
+# Pixels of a picture above which a quarter of them is enough for a histogram.
+_PLENTY = 100_000
 # Seconds that something far away must be seen for before it is believed to be the animal.
 _SHORTEST_VISIT = 0.25
 
@@ -58,8 +60,8 @@ class TrackerSettings:
     """How the animal is told from the background; lengths in px, areas in px^2, contrast in grey levels (0-255).
 
     ``threshold`` None means Otsu's for every frame, never below ``minimum_contrast``. ``largest_share`` is of the
-    picture. A blob whose area is ``size_tolerance`` times above or below the median is not the animal.
-    ``maximum_speed`` (px/s) None means one diagonal of the picture a second. A frame is ambiguous when the second
+    arena. A blob whose area is ``size_tolerance`` times above or below the median is not the animal.
+    ``maximum_speed`` (px/s) None means one diagonal of the arena a second. A frame is ambiguous when the second
     blob has more than ``second_share`` of the area of the first.
     """
 
@@ -72,7 +74,6 @@ class TrackerSettings:
     size_tolerance: float = 4.0
     maximum_speed: float | None = None
     second_share: float = 0.7
-    region: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -126,21 +127,32 @@ def _lost(reason: Lost, area: float = 0.0) -> Found:
 
 
 class Finder:
-    """Finds the animal in single frames against one background."""
+    """Finds the animal in single frames against one background, within an arena or in all of the picture.
 
-    def __init__(self, background: Frame, settings: TrackerSettings) -> None:
+    ``arena`` ``(height, width)`` is 255 inside and 0 outside (``analysis.methods.arenas.mask_of``).
+    """
+
+    def __init__(self, background: Frame, settings: TrackerSettings, arena: Frame | None = None) -> None:
         import cv2
 
         self.settings = settings
         height, width = background.shape
-        x0, y0, x1, y1 = settings.region or (0, 0, width, height)
-        if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
-            raise InvalidDataError(f"The region {settings.region} is not inside the picture of {width} x {height} px.")
-        self._slice = (slice(y0, y1), slice(x0, x1))
+        if arena is not None and arena.shape != background.shape:
+            raise InvalidDataError(f"The arena was drawn for another size than the {width} x {height} px of the video.")
+        x0, y0, across, down = (0, 0, width, height) if arena is None else cv2.boundingRect(arena)
+        self._slice = (slice(y0, y0 + down), slice(x0, x0 + across))
         self._corner = (x0, y0)
         self._shape = background.shape
         self._background = np.ascontiguousarray(background[self._slice])
-        self._largest = settings.largest_share * self._background.size
+        self._inside = None
+        size = self._background.size
+        if arena is not None:
+            size = int(np.count_nonzero(arena))
+            # A rectangle along the picture's edges needs no mask.
+            if size < self._background.size:
+                self._inside = np.ascontiguousarray(arena[self._slice])
+        self.diagonal = float(np.hypot(across, down))
+        self._largest = settings.largest_share * size
         size = settings.opening
         self._element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)) if size > 1 else None
 
@@ -160,12 +172,13 @@ class Finder:
             difference = cv2.subtract(self._background, view)
         else:
             difference = cv2.subtract(view, self._background)
+        if self._inside is not None:
+            difference = cv2.bitwise_and(difference, self._inside)
         if settings.threshold is not None:
             _, mask = cv2.threshold(difference, settings.threshold, 255, cv2.THRESH_BINARY)
         else:
-            level, mask = cv2.threshold(difference, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-            if level < settings.minimum_contrast:
-                _, mask = cv2.threshold(difference, settings.minimum_contrast, 255, cv2.THRESH_BINARY)
+            level = max(_otsu(difference), settings.minimum_contrast)
+            _, mask = cv2.threshold(difference, level, 255, cv2.THRESH_BINARY)
         left, top, width, height = cv2.boundingRect(mask)
         if width == 0:
             return _lost(Lost.NOTHING)
@@ -192,6 +205,19 @@ class Finder:
         return Found((x - 1 + left + self._corner[0], y - 1 + top + self._corner[1]), area, Lost.FOUND, shape)
 
 
+def _otsu(difference: NDArray[Any]) -> float:
+    """Return Otsu's threshold; of a large picture that of a quarter of its pixels.
+
+    Source: Otsu 1979, IEEE Trans. Syst. Man Cybern. 9, 62-66.
+    """
+    import cv2
+
+    if difference.size > _PLENTY:
+        difference = cv2.resize(difference, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_NEAREST)
+    level, _ = cv2.threshold(difference, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    return level
+
+
 def _silhouette(labels: NDArray[Any], label: int, stats: NDArray[Any], whole: NDArray[Any]) -> Shape:
     """Return the shape of the blob of a label, and what the opening removed around it of the ``whole`` difference."""
     left, top, width, height = (int(value) for value in stats[:4])
@@ -212,28 +238,52 @@ def track_animal(
 ) -> Track:
     """Track one animal through ``(time in s, frame or None)`` pairs, holding one frame at a time.
 
-    ``report(frames done, time)`` is called every 100 frames. What was found is then judged as a whole: sizes unlike
-    the animal's and jumps become lost. Errors: ``InvalidDataError`` when there is no frame, or when the size of the
-    frames changes.
+    As ``track_animals`` in the whole picture.
     """
-    finder = Finder(background, settings)
-    rows: list[tuple[float, ...]] = []
+    (track,) = track_animals(frames, background, settings, [None], report=report)
+    return track
+
+
+def track_animals(
+    frames: Iterable[tuple[float, Frame | None]],
+    background: Frame,
+    settings: TrackerSettings,
+    arenas: Sequence[Frame | None],
+    *,
+    report: Callable[[int, float], None] | None = None,
+) -> list[Track]:
+    """Track one animal in each arena, in one pass through ``(time in s, frame or None)`` pairs; one track for each.
+
+    An arena is 255 inside and 0 outside, None for the whole picture. ``report(frames done, time)`` is called every 100
+    frames. What was found is then judged as a whole: sizes unlike the animal's and jumps become lost. Errors:
+    ``InvalidDataError`` when there is no frame, or when the size of the frames changes.
+    """
+    finders = [Finder(background, settings, arena) for arena in arenas]
+    rows: list[list[tuple[float, ...]]] = [[] for _ in finders]
+    done = 0
     for time, frame in frames:
-        found = finder.find(frame) if frame is not None else _lost(Lost.UNREADABLE)
-        shape = found.shape
-        axis = shape.axis if shape.elongation >= LEAST_ELONGATION else np.nan
-        rows.append((time, *found.xy, found.area, found.reason, axis, shape.tail, shape.length))
-        if report is not None and len(rows) % 100 == 0:
-            report(len(rows), time)
-    if not rows:
+        for finder, kept in zip(finders, rows, strict=True):
+            found = finder.find(frame) if frame is not None else _lost(Lost.UNREADABLE)
+            shape = found.shape
+            axis = shape.axis if shape.elongation >= LEAST_ELONGATION else np.nan
+            kept.append((time, *found.xy, found.area, found.reason, axis, shape.tail, shape.length))
+        done += 1
+        if report is not None and done % 100 == 0:
+            report(done, time)
+    if not done:
         raise InvalidDataError("The video has no frame.")
-    table = np.array(rows, float)
+    return [
+        _track_of(np.array(kept, float), settings, settings.maximum_speed or finder.diagonal)
+        for finder, kept in zip(finders, rows, strict=True)
+    ]
+
+
+def _track_of(table: NDArray[np.floating], settings: TrackerSettings, maximum_speed: float) -> Track:
     seen = np.isfinite(table[:, 7])
     length = float(np.median(table[seen, 7])) if seen.any() else np.nan
     unknown = np.full(len(table), np.nan)
     track = Track(table[:, 0], table[:, 1:3], table[:, 3], table[:, 4].astype(np.uint8), unknown, length)
-    diagonal = float(np.hypot(*background.shape))
-    track = _judge(track, settings, settings.maximum_speed or diagonal)
+    track = _judge(track, settings, maximum_speed)
     return replace(track, heading=heading_of(track.time, track.xy, table[:, 5], table[:, 6], length))
 
 
@@ -281,18 +331,23 @@ def speed_of(time: NDArray[np.floating], xy: NDArray[np.floating], *, window: fl
 
 
 def occupancy(
-    time: NDArray[np.floating], xy: NDArray[np.floating], *, extent: tuple[float, float], bin_size: float
+    time: NDArray[np.floating],
+    xy: NDArray[np.floating],
+    *,
+    extent: tuple[float, float],
+    bin_size: float,
+    origin: tuple[float, float] = (0.0, 0.0),
 ) -> NDArray[np.floating]:
-    """Return the time (s) spent in square bins of ``bin_size`` from 0, 0 to ``extent`` (x, y).
+    """Return the time (s) spent in square bins of ``bin_size`` from ``origin`` (x, y), ``extent`` (x, y) wide.
 
-    ``(rows of y, columns of x)``.
+    ``(rows of y, columns of x)``; what is outside counts to the bin at the edge.
     """
     columns, rows = (max(1, int(np.ceil(length / bin_size))) for length in extent)
     duration = np.diff(time, append=time[-1] + (np.median(np.diff(time)) if time.size > 1 else 0))
     # A dropped stretch of frames is not time spent at the place before it.
     duration = np.minimum(duration, 5 * np.median(duration))
     seen = np.isfinite(xy[:, 0])
-    column = np.clip((xy[seen, 0] / bin_size).astype(int), 0, columns - 1)
-    row = np.clip((xy[seen, 1] / bin_size).astype(int), 0, rows - 1)
+    column = np.clip(((xy[seen, 0] - origin[0]) / bin_size).astype(int), 0, columns - 1)
+    row = np.clip(((xy[seen, 1] - origin[1]) / bin_size).astype(int), 0, rows - 1)
     seconds = np.bincount(row * columns + column, weights=duration[seen], minlength=rows * columns)
     return seconds.astype(float).reshape(rows, columns)

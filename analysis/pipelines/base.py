@@ -85,7 +85,10 @@ class Metric:
 
 @dataclass(frozen=True)
 class DerivedRecording:
-    """A recording that the pipeline made (a track from a video, LFP from raw voltage); it is added to the catalog."""
+    """A recording that the pipeline made (a track from a video, LFP from raw voltage); it is added to the catalog.
+
+    It has the name of the recording that it is made of, and ``name`` behind it where several are made.
+    """
 
     kind: str
     format: str
@@ -94,6 +97,7 @@ class DerivedRecording:
     rate: float | None = None
     channels: int | None = None
     duration: float | None = None
+    name: str = ""
 
 
 @dataclass

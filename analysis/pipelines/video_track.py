@@ -1,4 +1,4 @@
-"""``video.track``: where one animal is in every frame of a video and where it faces, or that it is lost, and why."""
+"""``video.track``: where the animal of each arena is in every frame and where it faces, or that it is lost, and why."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from analysis.pipelines.base import DerivedRecording, Input, Metric, Output, Parameters, Pipeline, PipelineError, Run
+from analysis.pipelines.base import Input, Output, Parameters, Pipeline, PipelineError, Run
+from analysis.pipelines.video_arenas import MOST_ARENAS, Calibration, DrawnArena, check_names
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from analysis.methods.arenas import Scale
     from analysis.methods.tracking import Track
     from analysis.readers.video import Video
 
@@ -38,14 +40,14 @@ class VideoTrackParameters(Parameters):
         9, "px", "Diameter of the opening that removes tail and cable; 1 leaves them.", ge=1, le=101
     )
     minimum_area: float = _quantity(60.0, "px²", "Smaller things are not the animal.", ge=1)
-    largest_share: float = _quantity(20.0, "% of picture", "Larger things are not the animal.", gt=0, le=100)
+    largest_share: float = _quantity(20.0, "% of arena", "Larger things are not the animal.", gt=0, le=100)
     size_tolerance: float = _quantity(
         4.0, "times", "Things so many times larger or smaller than the animal's median area are not the animal.", gt=1
     )
     maximum_speed: float | None = _quantity(
         None,
         "px/s",
-        "Short visits to places that need more speed are lost; one diagonal of the picture a second when empty.",
+        "Short visits to places that need more speed are lost; one diagonal of the arena a second when empty.",
         gt=0,
     )
     background_frames: int = _quantity(
@@ -58,21 +60,26 @@ class VideoTrackParameters(Parameters):
         ge=0.05,
         le=0.95,
     )
-    region_left: int | None = _quantity(None, "px", "Left edge of the part of the picture that is searched.", ge=0)
-    region_top: int | None = _quantity(None, "px", "Top edge of that part.", ge=0)
-    region_right: int | None = _quantity(None, "px", "Right edge of that part.", gt=0)
-    region_bottom: int | None = _quantity(None, "px", "Bottom edge of that part.", gt=0)
+    arenas: list[DrawnArena] = Field(
+        default=[],
+        max_length=MOST_ARENAS,
+        description="Arenas with one animal each, as drawn on a frame; the whole picture is one when there is none. "
+        "Every arena becomes a position recording with its name.",
+    )
+    calibration: Calibration | None = Field(
+        None,
+        description="Two points and their distance, or the corners of a rectangle on the floor and its sides, as drawn "
+        "on a frame; positions are then in cm.",
+    )
     pixels_per_cm: float | None = _quantity(None, "px/cm", "Scale of the picture; positions are then in cm.", gt=0)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.opening % 2 == 0:
             raise ValueError("opening must be odd, so that it moves no edge to one side")
-        for low, high in ((self.region_left, self.region_right), (self.region_top, self.region_bottom)):
-            if low is not None and high is not None and high <= low:
-                raise ValueError(
-                    "the region must have its right edge right of the left one and its bottom below its top"
-                )
+        check_names(self.arenas)
+        if self.calibration is not None and self.pixels_per_cm is not None:
+            raise ValueError("write the calibration or pixels_per_cm, not both")
         return self
 
 
@@ -80,9 +87,14 @@ class VideoTrack(Pipeline):
     """Median background, difference, opening, largest blob; sizes and jumps are judged over the whole track."""
 
     name = "video.track"
-    version = "1.1.0"
-    summary = "Tracks the centre and heading of one animal in a video, and says lost instead of inventing a position."
-    inputs = (Input(("video",), "A video of one animal seen by a camera that does not move."),)
+    version = "1.2.0"
+    summary = "Tracks the centre and heading of an animal in each arena of a video, or says lost."
+    inputs = (
+        Input(
+            ("video",),
+            "A video of a camera that does not move, with one animal in the picture or in each arena drawn on it.",
+        ),
+    )
     parameters = VideoTrackParameters
 
     def run(self, run: Run) -> Output:
@@ -102,6 +114,7 @@ class VideoTrack(Pipeline):
 
 def _track(run: Run, video: Video) -> Output:
     from analysis.methods import tracking
+    from analysis.methods.arenas import mask_of
 
     settings: VideoTrackParameters = run.parameters
     for note in video.notes:
@@ -119,7 +132,7 @@ def _track(run: Run, video: Video) -> Output:
         share = min(1.0, done / total) if total else 0.5
         run.progress(0.05 + 0.85 * share, f"tracking, {done:,} frames, {time:.0f} s of video")
 
-    track = tracking.track_animal(
+    tracks = tracking.track_animals(
         video.frames(),
         background,
         tracking.TrackerSettings(
@@ -131,131 +144,69 @@ def _track(run: Run, video: Video) -> Output:
             largest_share=settings.largest_share / 100,
             size_tolerance=settings.size_tolerance,
             maximum_speed=settings.maximum_speed,
-            region=_region(settings, width, height),
         ),
+        [mask_of(arena.shape, arena.points, height=height, width=width) for arena in settings.arenas] or [None],
         report=report,
     )
-    return _output(run, video, background, track)
+    return _output(run, video, background, tracks)
 
 
-def _region(settings: VideoTrackParameters, width: int, height: int) -> tuple[int, int, int, int] | None:
-    edges = (settings.region_left, settings.region_top, settings.region_right, settings.region_bottom)
-    if all(edge is None for edge in edges):
-        return None
-    left, top = settings.region_left or 0, settings.region_top or 0
-    return left, top, settings.region_right or width, settings.region_bottom or height
+def _scale(settings: VideoTrackParameters) -> Scale:
+    from analysis.methods.arenas import uniform
+
+    if settings.calibration is not None:
+        return settings.calibration.scale()
+    return uniform(settings.pixels_per_cm, "cm") if settings.pixels_per_cm else uniform(1.0, "px")
 
 
-def _output(run: Run, video: Video, background: NDArray[np.uint8], track: Track) -> Output:
-    import numpy as np
-
+def _output(run: Run, video: Video, background: NDArray[np.uint8], tracks: list[Track]) -> Output:
+    """Return the output of all arenas; one that is empty makes no recording, all of them an error."""
     from analysis.figures import tracking as draw
     from analysis.methods import tracking
+    from analysis.pipelines.video_output import TrackedArena
 
     settings: VideoTrackParameters = run.parameters
-    unit, scale = ("cm", 1 / settings.pixels_per_cm) if settings.pixels_per_cm else ("px", 1.0)
-    height, width = background.shape
-    found = track.reason == tracking.Lost.FOUND
-    xy = track.xy * scale
-    if not found.any():
-        worst = tracking.Lost(int(np.bincount(track.reason).argmax()))
-        raise PipelineError(
-            f"The animal is lost in all {found.size:,} frames, mostly because {worst.sentence}; the animal "
-            "is said to be "
-            f"{settings.animal} on its floor, and to differ by "
-            f"{settings.threshold or settings.minimum_contrast} grey levels or more."
-        )
-    speed = tracking.speed_of(track.time, xy)
-    bin_size = max(width, height) * scale / 40
-    seconds = tracking.occupancy(track.time, xy, extent=(width * scale, height * scale), bin_size=bin_size)
-    np.savez_compressed(
-        run.folder / "position.npz",
-        time=track.time,
-        x=xy[:, 0],
-        y=xy[:, 1],
-        unit=unit,
-        heading_deg=np.degrees(track.heading),
-        reason=track.reason,
-        area_px=track.area,
-    )
-    reasons = {
-        tracking.Lost(code).sentence: int(number)
-        for code, number in enumerate(np.bincount(track.reason, minlength=len(tracking.Lost)))
-        if number and code != tracking.Lost.FOUND
-    }
-    sentence = draw.losses_by_reason(reasons, found.size)
-    run.log(sentence)
+    scale = _scale(settings)
+    names = [arena.name for arena in settings.arenas] or [""]
+    if not any((track.reason == tracking.Lost.FOUND).any() for track in tracks):
+        raise PipelineError(_nowhere(settings, tracks))
     run.progress(0.95, "drawing")
+    # A picture taken at an angle has no one scale: its track is drawn in px.
+    even = bool(scale.matrix[2, 0] == scale.matrix[2, 1] == 0 and scale.matrix[0, 1] == 0)
     figures = [
-        draw.track_on_background(background, track.xy, scale=scale, unit=unit),
-        draw.occupancy(seconds, bin_size=bin_size, unit=unit),
-        draw.over_time(track.time, speed, track.heading, ~found, unit=unit),
+        draw.track_on_background(
+            background,
+            [track.xy for track in tracks],
+            scale=float(scale.matrix[0, 0]) if even else 1.0,
+            unit=scale.unit if even else "px",
+        )
     ]
-    steps = np.diff(track.time)
-    moved = np.hypot(*np.diff(xy, axis=0).T)
-    known = np.isfinite(speed)
-    metrics = {
-        "found": Metric(
-            float(found.mean()) * 100, "%", "frames with a position", "the rest is lost, never filled in", headline=True
-        ),
-        "lost": Metric(int((~found).sum()), "frames", "lost", sentence, headline=True),
-        "frames": Metric(int(found.size), "frames", "frames"),
-        "longest_loss": Metric(_longest(track.time, ~found), "s", "longest loss", "longest stretch without a position"),
-        "missing_frames": Metric(
-            video.missing, "frames", "missing frames", "that the recorder knows to have been lost before"
-        ),
-        "distance": Metric(
-            float(np.nansum(moved)),
-            unit,
-            "distance",
-            "path length over neighbouring found frames; jitter of the silhouette adds to it",
-            headline=True,
-        ),
-        "median_speed": Metric(
-            float(np.median(speed[known])) if known.any() else None,
-            f"{unit}/s",
-            "median speed",
-            "displacement over 0.2 s",
-            headline=True,
-        ),
-        "area": Metric(
-            float(np.median(track.area[found])), "px²", "median area", "of the body's silhouette after the opening"
-        ),
-        "length": Metric(
-            track.length * scale, unit, "body length", "of the ellipse like the silhouette without the tail, median"
-        ),
-        "directed": Metric(
-            float(np.isfinite(track.heading[found]).mean()) * 100,
-            "%",
-            "positions with a heading",
-            "the others show no long axis: rearing, curled up",
-        ),
-        "rate": Metric(
-            float(1 / np.median(steps)) if steps.size and np.median(steps) > 0 else None,
-            "Hz",
-            "frame rate",
-            "one over the median interval",
-        ),
-    }
+    output = Output(figures=figures)
+    sentences = []
+    for number, (name, track) in enumerate(zip(names, tracks, strict=True)):
+        made = TrackedArena(track, scale, name, number if len(tracks) > 1 else None)
+        output.metrics |= made.metrics(video.missing)
+        sentences.append(f"{name}: {made.losses}" if name else made.losses)
+        run.log(sentences[-1])
+        if made.found.any():
+            extent = settings.arenas[number].points if settings.arenas else None
+            output.figures += made.figures(extent, settings.arenas[number].shape if extent else "", background.shape)
+            output.recordings.append(made.recording(run.folder))
+    output.summary = " ".join(sentences)
     run.progress(1.0, "done")
-    made = DerivedRecording(
-        kind="position",
-        format="position-npz",
-        files=("position.npz",),
-        parameters={"unit": unit, "clock": "recording", "body_point": "centroid of the silhouette without the tail"},
-        rate=float(1 / np.median(steps)) if steps.size and np.median(steps) > 0 else None,
-        channels=2,
-        duration=float(track.time[-1] - track.time[0]),
-    )
-    return Output(metrics, figures, [], [made], sentence)
+    return output
 
 
-def _longest(time: NDArray[np.floating], lost: NDArray[np.bool_]) -> float:
+def _nowhere(settings: VideoTrackParameters, tracks: list[Track]) -> str:
     import numpy as np
 
-    change = np.diff(np.concatenate([[0], lost.astype(int), [0]]))
-    starts, stops = np.flatnonzero(change == 1), np.flatnonzero(change == -1)
-    if not starts.size:
-        return 0.0
-    step = float(np.median(np.diff(time))) if time.size > 1 else 0.0
-    return float(np.max(time[stops - 1] - time[starts])) + step
+    from analysis.methods import tracking
+
+    reasons = np.concatenate([track.reason for track in tracks])
+    worst = tracking.Lost(int(np.bincount(reasons).argmax()))
+    where = f" of {len(tracks)} arenas" if len(tracks) > 1 else ""
+    return (
+        f"The animal is lost in all {tracks[0].reason.size:,} frames{where}, mostly because {worst.sentence}; the "
+        f"animal is said to be {settings.animal} on its floor, and to differ by "
+        f"{settings.threshold or settings.minimum_contrast} grey levels or more."
+    )

@@ -37,7 +37,8 @@ def read_position(recording: InputRecording) -> Position:
     (a SpatialSeries; parameter ``path`` when there are several), ``csv`` (columns ``time`` in s, or ``frame`` and the
     recording's rate; ``x`` or ``pos_x``, ``y`` or ``pos_y``). The unit is the file's or the parameter ``unit``, px
     when neither says; with the parameter ``pixels_per_cm``, px become cm. Tracks of every other format of
-    ``open_recording``, with the parameters ``animal`` and ``point`` where there are several, and ``rate`` in Hz.
+    ``open_recording``, with the parameters ``animal`` and ``point`` where there are several, ``rate`` in Hz, and
+    ``likelihood``, below which a point is taken as lost.
     """
     readers = {"trodes-position": _trodes, "position-npz": _npz, "nwb": nwb.read_position, "csv": _csv}
     if recording.format in readers:
@@ -76,12 +77,19 @@ def _of_tracks(recording: InputRecording) -> tuple[Path, Samples]:
         raise sources.wrong_format(recording, "position", FORMATS)
     animal = _one_of(recording, "animal", tracks.animals)
     point = _one_of(recording, "point", tracks.points)
-    xy, _ = tracks.read(0, int(tracks.frames.size))
+    xy, score = tracks.read(0, int(tracks.frames.size))
+    xy, score = xy[:, animal, point], score[:, animal, point]
+    if recording.parameters.get("likelihood") is not None:
+        least = sources.positive(recording, "likelihood", "least likelihood, up to 1")
+        if np.isnan(score).all():
+            raise PipelineError(f"{contents.files[0].name} tells no likelihood; take away the parameter 'likelihood'.")
+        # A point without a likelihood was labelled by hand.
+        xy = np.where((score < least)[:, None], np.nan, xy)
     if tracks.times is not None:
         time = tracks.times()
     else:
         time = tracks.frames / sources.positive(recording, "rate", "frame rate in Hz")
-    return contents.files[0], (time, xy[:, animal, point], tracks.unit)
+    return contents.files[0], (time, xy, tracks.unit)
 
 
 def _one_of(recording: InputRecording, name: str, there: tuple[str, ...]) -> int:

@@ -31,10 +31,9 @@ _PLANAR = {"gray", "yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuv
 class Video:
     """A video: ``frames()`` yields ``(time in s, grey picture (height, width) uint8)`` in order.
 
-    A picture is None where it cannot be decoded.
-
-    ``sample(n)`` returns about n pictures spread over the video. ``count`` is the number of frames, None when only a
-    full pass can tell; ``missing`` how many frames the recorder knows to be lost.
+    A picture is None where it cannot be decoded. ``sample(n)`` returns about n pictures, n / 2 or more, spread over the
+    video. ``count`` is the number of frames, None when only a full pass can tell; ``missing`` how many frames the
+    recorder knows to be lost.
     """
 
     width: int
@@ -148,13 +147,17 @@ def _grey(picture: av.VideoFrame) -> Frame:
 
 
 def _sought(container, stream, path: Path, n: int, duration: float) -> list[Frame]:  # noqa: ANN001 - PyAV objects
-    """Return pictures at n moments by seeking to the key frame before each and decoding up to it."""
+    """Return n / 2 to n pictures spread over the video, by seeking to the key frame before each of n moments.
+
+    Where that is too long before its moment, pictures are decoded up to it.
+    """
     pictures, seen = [], set()
     start = float((stream.start_time or 0) * stream.time_base)
+    near = duration / n
     for moment in start + (np.arange(n) + 0.5) / n * duration:
         container.seek(int(moment / stream.time_base), stream=stream)
         for picture in _decoded(container, stream, path, start=moment - start):
-            if picture.pts is None or picture.pts * stream.time_base >= moment - 1e-6:
+            if picture.pts is None or picture.pts * stream.time_base >= moment - near:
                 break
         if picture.pts not in seen:
             seen.add(picture.pts)

@@ -45,7 +45,7 @@ def made() -> list[Figure]:
         lfp_figures.spectrogram(spectra, start=0.0, highest=40),
         lfp_figures.spectrum(density.frequency, density.power[0], rhythm, band=(6, 10), highest=100),
         lfp_figures.theta_over_time(spectra.time, spectra.time, spectra.time / 3, band=(6, 10), slow=(1, 4)),
-        tracking.track_on_background(np.full((480, 640), 120, np.uint8), xy, scale=0.1, unit="cm"),
+        tracking.track_on_background(np.full((480, 640), 120, np.uint8), [xy], scale=0.1, unit="cm"),
         tracking.occupancy(rng.poisson(1, (24, 32)).astype(float), bin_size=20, unit="px"),
         tracking.over_time(frames, tracking_speed(frames, xy), np.sin(frames), lost, unit="px"),
     ]

@@ -104,6 +104,10 @@ def test_a_bad_plugin_is_named(tmp_path, fresh_registry, target, body, words):
         registry.all_pipelines()
 
 
+RULER = {"points": [(0, 0), (9, 0)], "distance_cm": 3}
+BOX = {"name": "box", "points": [(0, 0), (50, 0), (50, 50)]}
+
+
 @pytest.mark.parametrize(
     ("name", "parameters", "words"),
     [
@@ -118,7 +122,14 @@ def test_a_bad_plugin_is_named(tmp_path, fresh_registry, target, body, words):
         ("ephys.lfp", {"theta_low": 9.5}, "theta_high must be"),
         ("ephys.lfp", {"rate": -1}, "greater than or equal"),
         ("video.track", {"opening": 8}, "must be odd"),
-        ("video.track", {"region_left": 50, "region_right": 20}, "right edge"),
+        ("video.track", {"arenas": [BOX, BOX]}, "two arenas have the name box"),
+        ("video.track", {"arenas": [BOX | {"points": [(0, 0), (50, 50), (50, 0), (0, 50)]}]}, "cross each other"),
+        ("video.track", {"calibration": {"points": [(0, 0), (9, 0)]}}, "either the distance"),
+        (
+            "video.track",
+            {"calibration": {"points": [(0, 0), (9, 0)], "distance_cm": 3}, "pixels_per_cm": 3},
+            "not both",
+        ),
         ("video.track", {"animal": "pink"}, "'dark' or 'light'"),
     ],
 )
@@ -304,6 +315,29 @@ def test_video_becomes_positions_in_cm(tmp_path):
     assert np.hypot(*(position.xy - wanted)[found].T).max() < 0.5
     assert output.metrics["rate"].value == pytest.approx(25, rel=0.02)
     assert heard.progress[-1] == 1.0
+
+
+def test_every_arena_becomes_a_position_recording_in_cm(tmp_path):
+    video = recording("video", "video", film(tmp_path / "a.mp4", pictures(90)))
+    # The animal goes through the upper half; the lower one is empty.
+    drawn = [
+        {"name": name, "points": [(0, top), (128, top), (128, top + 30), (0, top + 30)]}
+        for name, top in (("upper", 33), ("lower", 65))
+    ]
+    corners = {"points": [(8, 8), (108, 8), (108, 88), (8, 88)], "width_cm": 25, "height_cm": 20}
+    output, _ = run_pipeline("video.track", tmp_path / "run", video, minimum_area=40, arenas=drawn, calibration=corners)
+    (made,) = output.recordings
+    assert (made.name, made.files, made.parameters["arena"]) == ("upper", ("position-1.npz",), "upper")
+    position = read_position(recording("position", made.format, tmp_path / "run" / made.files[0], **made.parameters))
+    assert position.unit == "cm"
+    found = np.isfinite(position.xy[:, 0])
+    assert found.mean() > 0.9
+    wanted = np.stack([(12 + np.arange(90)) / 4, np.full(90, 10.0)], axis=1)
+    assert np.hypot(*(position.xy - wanted)[found].T).max() < 0.5
+    assert output.metrics["found_1"].label == "frames with a position, upper"
+    assert (output.metrics["found_2"].value, output.metrics["lost_2"].value) == (0, 90)
+    assert "lower: Lost in 90 of 90 frames" in output.summary
+    assert [figure.name for figure in output.figures] == ["track", "occupancy-1", "speed-1"]
 
 
 def test_a_cameras_recording_is_tracked_with_its_own_times(tmp_path):

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from analysis.methods import tracking
+from analysis.methods import arenas, tracking
 from analysis.methods.errors import InvalidDataError
 from analysis.methods.tracking import Lost, TrackerSettings
 
@@ -206,13 +206,76 @@ def test_every_reason_has_words():
     assert all(code.sentence for code in Lost)
 
 
-def test_positions_in_a_region_are_those_of_the_whole_picture():
+def test_positions_in_an_arena_are_those_of_the_whole_picture():
     where = path()
     frames = [disc(arena(*xy, seed=k), 10 + k, 10, radius=9) for k, xy in enumerate(where)]
-    made = track(
-        frames, background=tracking.background_of([arena(seed=k) for k in range(9)]), region=(40, 30, 300, 220)
+    inside = arenas.mask_of("circle", [(160, 120), (270, 120)], height=HEIGHT, width=WIDTH)
+    (made,) = tracking.track_animals(
+        ((k / 30, frame) for k, frame in enumerate(frames)),
+        tracking.background_of([arena(seed=k) for k in range(9)]),
+        TrackerSettings(),
+        [inside],
     )
     assert np.hypot(*(made.xy - where).T).max() < 0.7
+
+
+def test_every_arena_has_its_own_animal_and_its_own_losses():
+    where = path()
+    left, right = where * 0.5, where * 0.5 + [160, 100]
+    frames = []
+    for k in range(60):
+        frame = disc(arena(seed=k), *left[k], radius=8)
+        frames.append(frame if 20 <= k < 30 else disc(frame, *right[k], radius=8))
+    outlines = [[(5, 5), (145, 5), (145, 115), (5, 115)], [(165, 100), (318, 100), (318, 220), (165, 220)]]
+    made = tracking.track_animals(
+        ((k / 30, frame) for k, frame in enumerate(frames)),
+        tracking.background_of([arena(seed=k) for k in range(9)]),
+        TrackerSettings(),
+        [arenas.mask_of("polygon", outline, height=HEIGHT, width=WIDTH) for outline in outlines],
+    )
+    assert np.all(made[0].reason == Lost.FOUND)
+    assert np.hypot(*(made[0].xy - left).T).max() < 0.7
+    gone = np.arange(60) // 10 == 2
+    assert np.all(made[1].reason[gone] == Lost.NOTHING)
+    assert np.hypot(*(made[1].xy - right)[~gone].T).max() < 0.7
+
+
+def test_a_camera_that_looks_at_an_angle_gives_centimetres():
+    """A floor of 60 x 40 cm, seen in perspective; truth is the pinhole camera that the corners were seen by."""
+    camera = np.array([[6.0, 1.5, 60.0], [-0.4, 5.0, 50.0], [0.0004, 0.005, 1.0]])
+
+    def seen(floor):
+        full = np.column_stack([floor, np.ones(len(floor))]) @ camera.T
+        return full[:, :2] / full[:, 2:]
+
+    corners = seen(np.array([[0.0, 0], [60, 0], [60, 40], [0, 40]]))
+    scale = arenas.from_corners([tuple(corner) for corner in corners], 60, 40)
+    floor = np.random.default_rng(0).uniform([0, 0], [60, 40], (50, 2))
+    assert np.abs(scale(seen(floor)) - floor).max() < 1e-6
+    facing = np.linspace(-3, 3, 50)
+    ahead = seen(floor + 1e-4 * np.stack([np.cos(facing), np.sin(facing)], axis=1)) - seen(floor)
+    off = scale.heading(seen(floor), np.arctan2(ahead[:, 1], ahead[:, 0])) - facing
+    assert np.degrees(np.abs(np.angle(np.exp(1j * off)))).max() < 2
+    assert arenas.from_distance([(10, 10), (10, 210)], 50).length(np.zeros(2), 8) == pytest.approx(2)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "words"),
+    [
+        (lambda: arenas.check_outline("polygon", [(0, 0), (50, 50), (50, 0), (0, 50)]), "cross each other"),
+        (lambda: arenas.check_outline("polygon", [(0, 0), (50, 0)]), "three corners"),
+        (lambda: arenas.check_outline("polygon", [(0, 0), (50, 0), (25, 1)]), "too small"),
+        (lambda: arenas.check_outline("circle", [(5, 5), (6, 6)]), "too small"),
+        (lambda: arenas.check_outline("circle", [(5, 5)]), "centre and one point"),
+        (lambda: arenas.mask_of("circle", [(-90, -90), (-80, -90)], height=50, width=50), "outside the picture"),
+        (lambda: arenas.from_distance([(5, 5), (6, 6)], 10), "closer than 5 px"),
+        (lambda: arenas.from_corners([(0, 0), (90, 0), (20, 20), (0, 90)], 10, 10), "no view of a rectangle"),
+        (lambda: arenas.from_corners([(0, 0), (90, 0), (0, 90)], 10, 10), "four corners"),
+    ],
+)
+def test_what_was_drawn_wrongly_is_told(drawn, words):
+    with pytest.raises(InvalidDataError, match=words):
+        drawn()
 
 
 def test_speed_follows_the_times_of_the_frames_not_their_number():
@@ -245,5 +308,5 @@ def test_what_cannot_be_tracked_is_refused():
         tracking.track_animal([], FLOOR, TrackerSettings())
     with pytest.raises(InvalidDataError, match="camera was changed"):
         track([FLOOR, FLOOR[:100]], background=FLOOR)
-    with pytest.raises(InvalidDataError, match="not inside the picture"):
-        track([FLOOR], background=FLOOR, region=(0, 0, 999, 100))
+    with pytest.raises(InvalidDataError, match="another size"):
+        tracking.track_animals([], FLOOR, TrackerSettings(), [FLOOR[:100]])

@@ -130,6 +130,7 @@ def _cameras(lab: Any) -> dict[str, Any]:
         "session-idle": idle.session,
         "session-busy": busy.session,
         "camera-recording": CameraRecording.objects.get(pk=done.pk),
+        "video": done.recording,
         "camera-alert": CameraAlert.objects.create(kind=AlertKind.DARK, camera=idle.camera, message="It is dark."),
     }
 

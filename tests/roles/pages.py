@@ -109,6 +109,9 @@ ANALYSES = {
         "get": SHOWN,
         "post": Ask((302, 400, 403, 302, 302, 302), {"pipeline": "ephys.lfp", "input-0": "{recording}", "filled": "1"}),
     }),
+    "recording-arenas": _page({"get": OF_ONE, "post": Ask((302, 404, 403, 400, 400, 400), {})}, "video"),
+    # It has no files.
+    "recording-frame": _shown((302, 404, 409, 409, 409, 409), "video"),
     "job": _shown(OF_ONE, "job"),
     "job-live": _shown(OF_ONE, "job"),
     "job-page-cancel": _does(AFTER_POST, {}, "job"),

@@ -53,14 +53,20 @@ def parameters_of(drawing: FrameDrawing | None) -> dict[str, Any]:
     return {"arenas": drawing.arenas, "calibration": drawing.calibration}
 
 
-def frame_of(recording: Recording) -> bytes:
-    """Return a frame of a video as JPEG; ``Conflict`` when it has none that can be decoded."""
+def placed(recording: Recording) -> dict[str, Any]:
+    """Return a recording as readers take it, its files where they can be had now; ``Conflict`` when it has none."""
     described = describe(recording)
     if not described["files"]:
-        raise Conflict("The video has no files yet; they come when the recording has ended.")
+        raise Conflict("The recording has no files yet; they come when it has ended.")
     by_id = {str(file.pk): file for file in recording.files.all()}
     for file in described["files"]:
         file["path"] = str(path_of(by_id[file["id"]]))
+    return described
+
+
+def frame_of(recording: Recording) -> bytes:
+    """Return a frame of a video as JPEG; ``Conflict`` when it has none that can be decoded."""
+    described = placed(recording)
     try:
         return base64.b64decode(isolated("analysis.readers.frame:middle_frame", described))
     except IsolationError as error:

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from analysis import drawing_views, views
+from analysis import drawing_views, views, watching
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs/", views.job_list, name="jobs"),
@@ -18,4 +18,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path("recordings/<uuid:pk>/arenas/", drawing_views.arenas, name="recording-arenas"),
     path("recordings/<uuid:pk>/frame.jpg", drawing_views.frame, name="recording-frame"),
+    path("recordings/<uuid:pk>/watch/", watching.watch, name="recording-watch"),
+    path("recordings/<uuid:pk>/watch/<uuid:video_id>.json", watching.track, name="recording-track"),
 ]

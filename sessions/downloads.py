@@ -22,9 +22,20 @@ from django.utils.http import content_disposition_header, http_date
 
 from sessions.data_roots import path_of
 from sessions.errors import NotFound
-from sessions.models import DataFile, Note
+from sessions.models import DataFile, FileRole, Note, Recording
 
 CHUNK_BYTES = 256 * 1024
+
+
+# The files that browsers play as they are.
+PLAYABLE = (".mp4", ".m4v", ".webm")
+
+
+def playable(recording: Recording, files: list[DataFile]) -> DataFile | None:
+    """Return what a browser can play of a recording's files: the copy made for it, or a video it reads as it is."""
+    proxies = [file for file in files if file.role == FileRole.PROXY]
+    plain = [file for file in files if recording.kind == "video" and file.path.lower().endswith(PLAYABLE)]
+    return next(iter(proxies + plain), None)
 
 
 class _Part:

@@ -13,6 +13,20 @@ from analysis.readers.video import open_video
 QUALITY = 88
 
 
+def as_input(described: Mapping[str, Any]) -> InputRecording:
+    """Return a recording that was described as JSON as readers take it."""
+    return InputRecording(
+        id=described["id"],
+        kind=described["kind"],
+        format=described["format"],
+        files=tuple(InputFile(Path(f["path"]), f["size"], f["sha256"], f["role"]) for f in described["files"]),
+        parameters=described["parameters"],
+        rate=described["rate"],
+        start=described["start"],
+        label=described["label"],
+    )
+
+
 def middle_frame(recording: Mapping[str, Any]) -> str:
     """Return a frame from the middle of a video, grey as trackers see it, as JPEG in base64.
 
@@ -20,19 +34,7 @@ def middle_frame(recording: Mapping[str, Any]) -> str:
     """
     import cv2
 
-    video = open_video(
-        InputRecording(
-            id=recording["id"],
-            kind=recording["kind"],
-            format=recording["format"],
-            files=tuple(InputFile(Path(f["path"]), f["size"], f["sha256"], f["role"]) for f in recording["files"]),
-            parameters=recording["parameters"],
-            rate=recording["rate"],
-            start=recording["start"],
-            label=recording["label"],
-        )
-    )
-    pictures = video.sample(3)
+    pictures = open_video(as_input(recording)).sample(3)
     if not pictures:
         raise PipelineError("No picture of the video can be decoded.")
     _, written = cv2.imencode(".jpg", pictures[len(pictures) // 2], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])

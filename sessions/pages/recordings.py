@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from sessions import selectors, services
-from sessions.downloads import data_file_response
+from sessions.downloads import data_file_response, playable
 from sessions.formats import FORMATS
 from sessions.forms import RecordingListFilter
 from sessions.models import DataRoot, FileRole, Recording
@@ -23,7 +23,6 @@ from sessions.permissions import can
 FILES_SHOWN = 100
 # Facts that the page shows by themselves: what readers found in the files.
 FOUND = ("streams", "units", "spikes", "events", "tracks", "probe", "start", "notes", "asked")
-PLAYABLE = (".mp4", ".m4v", ".webm")
 
 
 def _found(row: Recording) -> dict[str, Any]:
@@ -61,15 +60,11 @@ def recording(request: HttpRequest, pk: UUID) -> HttpResponse:
     files = selectors.newest_revisions(list(row.files.all()))
     label = FORMATS[row.format].label if row.format in FORMATS else row.format
     by_role = {file.role: file for file in reversed(files)}
-    # The copy made for browsers, or a video file that browsers read as it is.
-    playable = by_role.get(FileRole.PROXY) or next(
-        (file for file in files if row.kind == "video" and file.path.lower().endswith(PLAYABLE)), None
-    )
     return render(
         request,
         "sessions/recording.html",
         {
-            "playable": playable,
+            "playable": playable(row, files),
             "poster": by_role.get(FileRole.POSTER),
             "recording": row,
             "session": selectors.one(selectors.sessions(request.user), row.session_id),

@@ -112,6 +112,8 @@ ANALYSES = {
     "recording-arenas": _page({"get": OF_ONE, "post": Ask((302, 404, 403, 400, 400, 400), {})}, "video"),
     # It has no files.
     "recording-frame": _shown((302, 404, 409, 409, 409, 409), "video"),
+    "recording-watch": _shown((302, 404, 404, 404, 404, 404), "recording"),
+    "recording-track": _shown((302, 404, 404, 404, 404, 404), "recording", "video"),
     "job": _shown(OF_ONE, "job"),
     "job-live": _shown(OF_ONE, "job"),
     "job-page-cancel": _does(AFTER_POST, {}, "job"),

@@ -61,7 +61,7 @@ def _timed(track: Callable[[Video], np.ndarray], video: Video) -> tuple[np.ndarr
 
 
 def _ours(video: Video) -> np.ndarray:
-    background = tracking.background_of(video.sample(60))
+    background = tracking.background_of(video.sample(60), quantile=0.9)
     track = tracking.track_animal(islice(video.frames(), FRAMES), background, tracking.TrackerSettings())
     return track.xy
 

@@ -107,8 +107,8 @@ def background_of(frames: Iterable[Frame], *, quantile: float = 0.5) -> Frame:
     """Return the picture without the animal: for every pixel a quantile over frames ``(height, width)`` uint8.
 
     The median (0.5) is right while the animal is at each place less than half of the time; for a dark animal that
-    rests long, a higher quantile sees through it. Errors: ``InvalidDataError`` with fewer than three frames or frames
-    of different sizes.
+    rests long, a higher quantile sees the floor, and for a light one a lower one. Errors: ``InvalidDataError`` with
+    fewer than three frames or frames of different sizes.
     """
     stack = list(frames)
     if len(stack) < 3:

@@ -54,9 +54,10 @@ class VideoTrackParameters(Parameters):
         60, "frames", "Frames spread over the video that the background is made of.", ge=3, le=500
     )
     background_quantile: float = _quantity(
-        0.5,
+        0.9,
         "",
-        "Quantile of a pixel's values taken as background; above 0.5 sees through a dark animal that rests long.",
+        "Quantile of a pixel's values taken as background (for a light animal, one minus it). 0.9 sees the floor where "
+        "an animal rests for up to 85 % of the video; 0.5, the median, is for light that changes.",
         ge=0.05,
         le=0.95,
     )

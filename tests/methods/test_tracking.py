@@ -11,6 +11,7 @@ import pytest
 from analysis.methods import arenas, tracking
 from analysis.methods.errors import InvalidDataError
 from analysis.methods.tracking import Lost, TrackerSettings
+from analysis.pipelines.video_track import VideoTrackParameters
 
 HEIGHT, WIDTH = 240, 320
 FLOOR = np.clip(np.add.outer(np.linspace(150, 190, HEIGHT), np.linspace(-20, 20, WIDTH)), 0, 255).astype(np.uint8)
@@ -129,6 +130,22 @@ def test_the_known_truth_of_simulated_animals(seed, look):
     off = np.angle(np.exp(1j * (made.heading - truth.heading)))
     assert np.mean(np.abs(np.degrees(off[moves])) <= 10) >= 0.95
     assert made.length == pytest.approx(truth.length, rel=0.05)
+
+
+@pytest.mark.parametrize("light", [False, True])
+def test_an_animal_that_rests_most_of_the_time_is_no_background(light):
+    truth = simulated(0, light=light, count=200)
+    rng = np.random.default_rng(1)
+    resting = [np.clip(truth.frames[60] + rng.normal(0, 1, (320, 420)), 0, 255).astype(np.uint8) for _ in range(180)]
+    frames = truth.frames[:60] + resting
+    where = np.concatenate([truth.xy[:60], np.repeat(truth.xy[60:61], 180, axis=0)])
+    quantile = VideoTrackParameters().background_quantile
+    background = tracking.background_of(frames[::4], quantile=1 - quantile if light else quantile)
+    made = track(frames, background=background, animal="light" if light else "dark")
+    assert np.mean(made.reason == Lost.FOUND) >= 0.99
+    assert np.nanmedian(np.hypot(*(made.xy - where).T)) <= 0.01 * truth.length
+    of_median = track(frames, background=tracking.background_of(frames[::4]), animal="light" if light else "dark")
+    assert np.mean(of_median.reason == Lost.FOUND) < 0.5, "else this animal does not rest long enough to tell"
 
 
 def test_a_round_animal_has_no_heading():

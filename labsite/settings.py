@@ -47,6 +47,7 @@ def _count(name: str, default: int) -> int:
 LAB_HOME = Path(os.environ.get("LAB_HOME", BASE_DIR / ".lab")).expanduser().resolve()
 LAB_DATA_ROOT = Path(os.environ.get("LAB_DATA_ROOT", LAB_HOME / "data"))
 LAB_RESULTS = Path(os.environ.get("LAB_RESULTS", LAB_HOME / "results"))
+LAB_MODELS = Path(os.environ.get("LAB_MODELS", LAB_HOME / "models"))
 LAB_INGEST_URL = os.environ.get("LAB_INGEST_URL", "ws://127.0.0.1:8001")
 LAB_SIMULATED = _flag("LAB_SIMULATED")
 LAB_SECURE = _flag("LAB_SECURE")

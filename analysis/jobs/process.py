@@ -53,7 +53,15 @@ class Child:
         paths = [str(settings.BASE_DIR), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         kept = {name: value for name, value in os.environ.items() if name not in WITHHELD}
         limits = dict.fromkeys(THREAD_VARIABLES, str(threads))
-        return {**kept, **limits, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1", "MPLBACKEND": "agg"}
+        models = str(settings.LAB_MODELS)
+        return {
+            **kept,
+            **limits,
+            "LAB_MODELS": models,
+            "PYTHONPATH": os.pathsep.join(paths),
+            "PYTHONUNBUFFERED": "1",
+            "MPLBACKEND": "agg",
+        }
 
     @property
     def pid(self) -> int:

@@ -22,6 +22,7 @@ from analysis.pipelines.ephys_sort import EphysSort
 from analysis.pipelines.ephys_spikes import EphysSpikes
 from analysis.pipelines.lfp_phase import LfpPhase
 from analysis.pipelines.lfp_ripples import LfpRipples
+from analysis.pipelines.video_model import VideoModel
 from analysis.pipelines.video_track import VideoTrack
 
 GROUP = "labsite.pipelines"
@@ -33,6 +34,7 @@ _OURS: tuple[type[Pipeline], ...] = (
     EphysSpikes,
     LfpPhase,
     LfpRipples,
+    VideoModel,
     VideoTrack,
 )
 

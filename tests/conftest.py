@@ -16,7 +16,12 @@ from tests.stack.laboratory import LABORATORIES, ROOT, Laboratory
 
 # Files whose tests look at one laboratory that takes long to start; together, so that one process starts it.
 SHARED = {
-    "demo": ("tests/browser/test_main_job.py", "tests/promises/test_decoded_page.py", "tests/stack/test_demo.py"),
+    "demo": (
+        "tests/browser/test_main_job.py",
+        "tests/browser/test_tracking_pages.py",
+        "tests/promises/test_decoded_page.py",
+        "tests/stack/test_demo.py",
+    ),
     "stack": ("tests/stack/test_uploads.py", "tests/stack/test_backup.py", "tests/stack/test_up.py"),
 }
 # What starts processes of its own and takes long comes before the many quick tests: all end at about the same time.

@@ -37,7 +37,7 @@ def run(seconds: int = 60) -> list[dict[str, Any]]:
     workers = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="labsite-voltage-") as folder:
         path = Path(folder) / "raw.bin"
-        _write(path, seconds)
+        write_recording(path, seconds)
         plan = {"path": str(path), "rate": RATE, "channels": CHANNELS, "workers": workers}
         ours = {what: _timed({**plan, "what": what, "seconds": seconds}) for what in ("lfp", "peaks", "both")}
         short = _timed({**plan, "what": "both", "seconds": min(TILE_SECONDS, seconds)})
@@ -74,7 +74,7 @@ def run(seconds: int = 60) -> list[dict[str, Any]]:
     return rows
 
 
-def _write(path: Path, seconds: int) -> None:
+def write_recording(path: Path, seconds: int) -> None:
     """Write noise of 6 uV with spikes of 120 uV that three neighbouring channels see, the same tile over and over."""
     rng = np.random.default_rng(1)
     tile = np.empty((TILE_SECONDS * RATE, CHANNELS), np.int16)

@@ -53,6 +53,8 @@ class Child:
         paths = [str(settings.BASE_DIR), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         kept = {name: value for name, value in os.environ.items() if name not in WITHHELD}
         limits = dict.fromkeys(THREAD_VARIABLES, str(threads))
+        if settings.LAB_JOB_THREADS > 0:
+            limits["LAB_THREADS"] = str(settings.LAB_JOB_THREADS)
         models = str(settings.LAB_MODELS)
         return {
             **kept,

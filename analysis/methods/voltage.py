@@ -160,9 +160,15 @@ def scan(
 
 
 def threads() -> int:
-    """Return how many threads a computation may use: what the worker says by ``OMP_NUM_THREADS``, else every core."""
-    stated = os.environ.get("OMP_NUM_THREADS", "")
-    return int(stated) if stated.isdigit() and int(stated) > 0 else os.cpu_count() or 1
+    """Return how many threads a pass over voltage may use: what ``LAB_THREADS`` says, else every core that there is.
+
+    That is more than the ``OMP_NUM_THREADS`` of a worker that has several slots: these threads sleep when they have
+    nothing to do, where those of OpenMP spin, so two such jobs beside each other share the cores without loss.
+    """
+    stated = os.environ.get("LAB_THREADS", "")
+    if stated.isdigit() and int(stated) > 0:
+        return int(stated)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def joined(parts: list[Peaks]) -> Peaks:

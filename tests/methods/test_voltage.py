@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -271,3 +272,12 @@ def test_384_channels_are_no_different():
     assert len(peaks.samples) < 1.1 * len(theirs.samples)
     quality = assess(planted(large), large.positions)
     assert {n: label for n, label in enumerate(quality.labels) if label != "good"} == FAULTS
+
+
+def test_a_pass_uses_every_core_unless_it_is_told_otherwise(monkeypatch):
+    """A worker's slots share OpenMP, which spins; threads that sleep need not be so few."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.delenv("LAB_THREADS", raising=False)
+    assert voltage.threads() == len(os.sched_getaffinity(0))
+    monkeypatch.setenv("LAB_THREADS", "3")
+    assert voltage.threads() == 3

@@ -86,19 +86,24 @@ def parameter_fields(pipeline: Pipeline, values: Mapping[str, Any] | None = None
 
 
 def parameter_table(pipeline: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return label, value and unit of a job's parameters in the pipeline's order; also of one that is gone by now."""
+    """Return label, value, unit and description of a job's parameters in order; also for a pipeline that is gone."""
     from analysis.pipelines import registry
 
     known = registry.all_pipelines().get(pipeline)
     fields = parameter_fields(known) if known else []
     rows = [
-        {"label": described.label, "value": parameters[described.name], "unit": _chosen(described.unit, parameters)}
+        {
+            "label": described.label,
+            "value": parameters[described.name],
+            "unit": _chosen(described.unit, parameters),
+            "help": described.help,
+        }
         for described in fields
         if described.name in parameters
     ]
     named = {described.name for described in fields}
     rest = [
-        {"label": name.replace("_", " "), "value": value, "unit": ""}
+        {"label": name.replace("_", " "), "value": value, "unit": "", "help": ""}
         for name, value in parameters.items()
         if name not in named
     ]

@@ -177,6 +177,24 @@ def agreement(of: Result) -> list[Agreement]:
     return rows
 
 
+def methods_text(of: Result) -> str:
+    """Return the paragraph on methods of a result, in words that only say what its provenance does."""
+    from analysis.export.methods_text import Setting, methods_paragraph
+    from analysis.forms import parameter_table
+    from analysis.pipelines import registry
+
+    job = of.job
+    known = registry.all_pipelines().get(job.pipeline)
+    # What another version says of itself need not be true of this result.
+    same = known is not None and known.version == job.version
+    method = " ".join((type(known).__doc__ or "").partition("\n\n")[0].split()) if same else ""
+    settings_used = [
+        Setting((row["help"] if same else "") or row["label"], row["value"], row["unit"])
+        for row in parameter_table(job.pipeline, job.parameters)
+    ]
+    return methods_paragraph(of.provenance, method=method, settings=settings_used)
+
+
 def _same(then: Any, now: Any) -> bool:
     if isinstance(then, int | float) and isinstance(now, int | float):
         return abs(then - now) <= AGREES * max(abs(then), abs(now))

@@ -177,6 +177,7 @@ def _result_context(result: Result) -> dict[str, Any]:
         ],
         "derived": list(result.derived.select_related("session")),
         "agreement": selectors.agreement(result),
+        "methods_text": selectors.methods_text(result),
     }
 
 

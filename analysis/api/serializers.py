@@ -114,6 +114,12 @@ class ArtifactSerializer(serializers.ModelSerializer):
         return reverse("result-artifact", args=[artifact.result_id, artifact.name], request=self.context.get("request"))
 
 
+RESULT_FIELDS = (
+    "id", "job", "pipeline", "project", "summary", "metrics", "figures", "artifacts", "recordings", "provenance",
+    "created",
+)  # fmt: skip
+
+
 class ResultSerializer(serializers.ModelSerializer):
     """What a job found."""
 
@@ -127,11 +133,8 @@ class ResultSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Result
-        fields = (
-            "id", "job", "pipeline", "project", "summary", "metrics", "figures", "artifacts", "recordings",
-            "provenance", "created",
-        )  # fmt: skip
-        read_only_fields = fields
+        fields: tuple[str, ...] = RESULT_FIELDS
+        read_only_fields: tuple[str, ...] = RESULT_FIELDS
 
     @extend_schema_field(OpenApiTypes.OBJECT)
     def get_metrics(self, result: Result) -> dict[str, Any]:
@@ -166,3 +169,17 @@ class ResultSerializer(serializers.ModelSerializer):
     def get_recordings(self, result: Result) -> list[str]:
         """Return the ids of the derived recordings."""
         return [str(recording.pk) for recording in result.derived.all()]
+
+
+class ResultDetailSerializer(ResultSerializer):
+    """What a job found, with a paragraph on how."""
+
+    methods_text = serializers.SerializerMethodField(help_text="A paragraph on methods, for a paper.")
+
+    class Meta(ResultSerializer.Meta):
+        fields = (*RESULT_FIELDS, "methods_text")
+        read_only_fields = fields
+
+    def get_methods_text(self, result: Result) -> str:
+        """Return the paragraph on methods."""
+        return selectors.methods_text(result)

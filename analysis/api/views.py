@@ -92,6 +92,10 @@ class ResultViewSet(ReadViewSet):
         """Results of the projects that the user sees."""
         return selectors.results(self.request.user).prefetch_related("derived")
 
+    def get_serializer_class(self) -> Any:
+        """One result also tells its methods in words; in a list that would be long."""
+        return s.ResultDetailSerializer if self.action == "retrieve" else super().get_serializer_class()
+
     @extend_schema(summary="Compute a result again", request=None, responses={201: s.JobDetailSerializer})
     @action(detail=True, methods=["post"])
     def reproduce(self, request: Request, pk: str | None = None) -> Response:  # noqa: ARG002

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.jobs.inputfiles import check_and_hash, sha256_of
-from analysis.jobs.surroundings import surroundings
+from analysis.jobs.surroundings import surroundings, used
 from analysis.pipelines.base import InputFile, InputRecording, Output, PipelineError, Run
 
 FAILED = 3
@@ -197,6 +197,7 @@ def compute(spec: dict[str, Any], folder: Path, voice: Voice) -> dict[str, Any]:
     began = time.perf_counter()
     output = pipeline.run(run)
     seconds = time.perf_counter() - began
+    voice.say(environment={"used": used()})
     voice.progress(1.0, "storing the result")
     return {**store(output, folder, made, voice.log), "seconds": seconds}
 

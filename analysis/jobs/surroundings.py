@@ -17,6 +17,20 @@ THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+# Packages that compute or read, and under what name they are imported: a paper names those that a result went through.
+_COMPUTING = {
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "numba": "numba",
+    "scikit-learn": "sklearn",
+    "opencv-python-headless": "cv2",
+    "spikeinterface": "spikeinterface",
+    "neo": "neo",
+    "probeinterface": "probeinterface",
+    "pynwb": "pynwb",
+    "h5py": "h5py",
+    "torch": "torch",
+}
 _DISTRIBUTION = re.compile(r"^(?P<name>.+?)-(?P<version>[^-]+)\.(?:dist|egg)-info$")
 
 
@@ -49,6 +63,11 @@ def packages() -> dict[str, str]:
             if match and (package := match["name"].replace("_", "-").lower()) not in found:
                 found[package] = match["version"]
     return dict(sorted(found.items()))
+
+
+def used() -> list[str]:
+    """Return those packages for computing and reading that this process has imported so far."""
+    return [package for package, module in _COMPUTING.items() if module in sys.modules]
 
 
 def processor() -> str:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from django.utils.html import escape
 
 from analysis.jobs import transitions
 from analysis.jobs.models import Job, Worker
@@ -136,7 +137,15 @@ def test_the_result_page_has_numbers_figures_files_and_where_they_come_from(brow
     assert browse.get(f"/results/{job.result.pk}/figures/values/pink.json").status_code == 404
     again = browse.post(f"/results/{job.result.pk}/reproduce/")
     repeated = ended(Job.objects.get(pk=again["Location"].split("/")[2]))
-    assert "Reproduced: all 1 numbers agree" in browse.get(f"/results/{repeated.result.pk}/").content.decode()
+    reproduced = browse.get(f"/results/{repeated.result.pk}/").content.decode()
+    assert "Reproduced: all 1 numbers agree" in reproduced
+    assert "<td>agrees</td>" in reproduced
+    text = browse.get(f"/api/v1/results/{job.result.pk}/").json()["methods_text"]
+    assert "analysed with test.mean 1.0 of Labsite" in text
+    assert "seed of random numbers: 1" in text
+    assert lab.recording.files.get().sha256[:12] in text
+    assert "numpy " in text
+    assert escape(text) in page
     changed = repeated.result
     changed.metrics["mean"]["value"] = 1.0000001
     changed.save()

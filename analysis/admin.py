@@ -1,4 +1,4 @@
-"""Jobs and results in the admin: to look at; they change only by what the services do."""
+"""Jobs, results and chains in the admin: to look at; they change only by what the services do."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from analysis.chains.models import Chain, ChainStep
 from analysis.jobs.models import Artifact, Job, JobInput, Result, Worker
 from sessions.admin import AdministratorsAdmin, LabAdmin, OwnedInline
 
@@ -58,6 +59,22 @@ class ResultAdmin(ReadOnly, LabAdmin):
     list_select_related = ("job",)
     search_fields = ("job__pipeline", "summary")
     inlines: ClassVar = [ArtifactInline]
+
+
+class ChainStepInline(ReadOnly, OwnedInline):
+    model = ChainStep
+    tab = False
+
+
+@admin.register(Chain)
+class ChainAdmin(ReadOnly, LabAdmin):
+    project_path = "session__project"
+    list_display = ("title", "session", "state", "user", "created", "finished")
+    list_filter = ("state", "definition")
+    list_select_related = ("session", "user")
+    search_fields = ("title", "session__title")
+    date_hierarchy = "created"
+    inlines: ClassVar = [ChainStepInline]
 
 
 @admin.register(Worker)

@@ -32,11 +32,12 @@ class ParameterField:
     choices: list[tuple[str, str]] = field(default_factory=list)
     default: str = ""
     errors: list[str] = field(default_factory=list)
+    prefix: str = PREFIX
 
     @property
     def html_name(self) -> str:
         """Name of the input."""
-        return f"{PREFIX}{self.name}"
+        return f"{self.prefix}{self.name}"
 
     @property
     def step(self) -> str:
@@ -53,8 +54,13 @@ class ParameterField:
         return f"{self.maximum:g} or less" if self.maximum is not None else ""
 
 
-def parameter_fields(pipeline: Pipeline, values: Mapping[str, Any] | None = None) -> list[ParameterField]:
-    """Return the inputs of a pipeline's parameters, in their order, filled with ``values`` or the defaults."""
+def parameter_fields(
+    pipeline: Pipeline, values: Mapping[str, Any] | None = None, prefix: str = PREFIX
+) -> list[ParameterField]:
+    """Return the inputs of a pipeline's parameters, in their order, filled with ``values`` or the defaults.
+
+    ``prefix`` begins their names, so that a form may have several pipelines.
+    """
     schema = pipeline.parameters.model_json_schema()
     properties = schema.get("properties", {})
     fields = []
@@ -80,6 +86,7 @@ def parameter_fields(pipeline: Pipeline, values: Mapping[str, Any] | None = None
                 maximum=described.get("maximum", described.get("exclusiveMaximum")),
                 choices=choices,
                 default=_shown(default, kind) if default is not None and kind != "boolean" else "",
+                prefix=prefix,
             )
         )
     return fields
@@ -115,10 +122,10 @@ def _chosen(unit: str, parameters: Mapping[str, Any]) -> str:
     return str(parameters.get(unit.removeprefix("in ").replace(" ", "_"), "")) if unit.startswith("in ") else unit
 
 
-def posted_parameters(pipeline: Pipeline, posted: QueryDict) -> dict[str, Any]:
+def posted_parameters(pipeline: Pipeline, posted: QueryDict, prefix: str = PREFIX) -> dict[str, Any]:
     """Return the parameters of a posted form; what cannot be read is passed on as text, for the validation to name."""
     values: dict[str, Any] = {}
-    for described in parameter_fields(pipeline):
+    for described in parameter_fields(pipeline, prefix=prefix):
         if described.kind == "boolean":
             values[described.name] = described.html_name in posted
             continue

@@ -1,4 +1,4 @@
-"""The app's tables: those of jobs live with them; here is what is drawn on a frame of a video."""
+"""The app's tables: those of jobs and chains live with them; here is what is drawn on a frame of a video."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from analysis.chains.models import Chain, ChainSource, ChainStep
 from analysis.jobs.models import Artifact, Job, JobInput, Result, Worker
 from sessions.models import Project, Recording, audited
 
-__all__ = ["Artifact", "FrameDrawing", "Job", "JobInput", "Result", "Worker"]
+__all__ = [
+    "Artifact", "Chain", "ChainSource", "ChainStep", "FrameDrawing", "Job", "JobInput", "Result", "Worker",
+]  # fmt: skip
 
 
 @audited

@@ -3,6 +3,7 @@
 from django.urls import URLPattern, URLResolver, path
 
 from analysis import drawing_views, views, watching
+from analysis.chains import views as chains
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs/", views.job_list, name="jobs"),
@@ -11,6 +12,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs/<uuid:job_id>/live/", views.job_live, name="job-live"),
     path("jobs/<uuid:job_id>/cancel/", views.job_cancel, name="job-page-cancel"),
     path("jobs/<uuid:job_id>/again/", views.job_again, name="job-page-again"),
+    path("chains/", chains.chain_list, name="chains"),
+    path("chains/new/", chains.chain_new, name="chain-new"),
+    path("chains/<uuid:chain_id>/", chains.chain_page, name="chain"),
+    path("chains/<uuid:chain_id>/live/", chains.chain_live, name="chain-live"),
+    path("chains/<uuid:chain_id>/cancel/", chains.chain_cancel, name="chain-page-cancel"),
+    path("chains/<uuid:chain_id>/again/", chains.chain_again, name="chain-page-again"),
     path("results/<uuid:result_id>/", views.result_page, name="result"),
     path("results/<uuid:result_id>/reproduce/", views.result_reproduce, name="result-page-reproduce"),
     path(

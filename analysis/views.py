@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from analysis import drawings, forms, selectors, services
+from analysis.chains.selectors import of_job
 from analysis.jobs.models import ENDED, Job, JobState, Result
 from analysis.submission_page import chosen_inputs, page_of_choices
 from sessions.downloads import file_response
@@ -22,6 +23,9 @@ from sessions.errors import Invalid
 from sessions.pagination import page_of
 from sessions.permissions import can
 from sessions.requests import HtmxRequest
+
+# A job that many chains wait for names so many of them.
+CHAINS_SHOWN = 3
 
 
 @login_required
@@ -126,6 +130,7 @@ def _job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
         "live": job.state not in ENDED,
         "left": selectors.time_left(job),
         "took": selectors.took(job),
+        "chains": of_job(request.user, job)[:CHAINS_SHOWN],
         "ahead": selectors.ahead(job) if job.state == JobState.QUEUED else 0,
         "trouble": selectors.trouble(job),
         "may_change": can(request.user, "change", job),

@@ -3,14 +3,16 @@
 from django.urls import URLPattern, URLResolver, path
 from rest_framework.routers import SimpleRouter
 
-from analysis.api import views
+from analysis.api import chains, views
 
 router = SimpleRouter()
 router.register("jobs", views.JobViewSet, basename="job")
+router.register("chains", chains.ChainViewSet, basename="chain")
 router.register("results", views.ResultViewSet, basename="result")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("pipelines/", views.PipelinesView.as_view(), name="pipelines"),
+    path("chain-definitions/", chains.ChainDefinitionsView.as_view(), name="chain-definitions"),
     path(
         "results/<uuid:result>/figures/<slug:figure>.<slug:file_format>",
         views.FigureView.as_view(),

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from django import template
+from django.utils.html import format_html
 
 from analysis.jobs.models import JobState
 from analysis.selectors import in_words
@@ -17,12 +18,15 @@ LOG_LINES = 40
 NOTHING = "\N{EN DASH}"
 
 # Shape, class and word: colour never stands alone.
-STATES = {
+STATES: dict[str, tuple[str, str, str]] = {
     JobState.QUEUED: ("◷", "chip", "queued"),
     JobState.RUNNING: ("▶", "chip chip-accent", "running"),
     JobState.SUCCEEDED: ("✓", "chip chip-good", "succeeded"),
     JobState.FAILED: ("▲", "chip chip-bad", "failed"),
     JobState.CANCELLED: ("■", "chip", "cancelled"),
+    # Of steps of a chain that have no job yet, or get none.
+    "waiting": ("○", "chip", "waiting"),
+    "stopped": ("⊘", "chip chip-warn", "stopped"),
 }
 
 
@@ -76,9 +80,17 @@ def percent(fraction: float) -> str:
 
 @register.inclusion_tag("analysis/_state.html")
 def state_chip(state: str) -> dict[str, str]:
-    """Show a job's state as shape and word."""
-    shape, css, word = STATES[JobState(state)]
+    """Show the state of a job, or of a step of a chain, as shape and word."""
+    shape, css, word = STATES[state]
     return {"shape": shape, "css": css, "word": word, "state": state}
+
+
+@register.simple_tag
+def step_mark(state: str, name: str) -> str:
+    """Show a step of a chain as its state's shape and its name; the state in words for who does not see the shape."""
+    shape, css, word = STATES[state]
+    colour = css.removeprefix("chip").strip().replace("chip-", "mark-")
+    return format_html('<span class="{}" role="img" aria-label="{}">{}</span> {}', colour, word, shape, name)
 
 
 @register.filter

@@ -159,7 +159,7 @@ class WorkerProcess:
             cwd=ROOT,
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            env=lab_environment(place),
+            env={**lab_environment(place), "LAB_TEST_QUEUE": queues},
         )  # fmt: skip
 
     def signal(self, number: signal.Signals) -> None:

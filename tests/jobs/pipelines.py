@@ -23,6 +23,9 @@ from analysis.pipelines.base import (
     Run,
 )
 
+# A worker of another queue queues what follows its jobs there, too.
+QUEUE = os.environ.get("LAB_TEST_QUEUE", "cpu")
+
 
 class MeanParameters(Parameters):
     """Of ``test.mean``."""
@@ -48,6 +51,7 @@ class Mean(Pipeline):
     summary = "The mean of a recording in windows."
     inputs = (Input(("lfp",), "numbers to average", 1, 2),)
     parameters = MeanParameters
+    queue = QUEUE
 
     def run(self, run: Run) -> Output:
         values = np.load(run.recordings[0].files[0].path)["lfp"].astype(float).ravel()
@@ -74,6 +78,7 @@ class GateParameters(Parameters):
     folder: str
     fail: Literal["", "sentence", "exception", "memory", "segfault", "disk"] = ""
     wait: bool = True
+    makes: bool = Field(default=False, description="Whether it makes an LFP recording.")
 
 
 class Gate(Pipeline):
@@ -84,6 +89,7 @@ class Gate(Pipeline):
     summary = "Waits for a file."
     inputs = (Input(("lfp",), "not read"),)
     parameters = GateParameters
+    queue = QUEUE
 
     def run(self, run: Run) -> Output:
         folder = Path(run.parameters.folder)
@@ -102,4 +108,8 @@ class Gate(Pipeline):
                 os.kill(os.getpid(), signal.SIGSEGV)
             case "disk":
                 raise OSError(28, "No space left on device")
-        return Output(metrics={"pid": Metric(os.getpid())})
+        if not run.parameters.makes:
+            return Output(metrics={"pid": Metric(os.getpid())})
+        np.savez(run.folder / "ones.npz", lfp=np.ones((100, 1), "f4"), rate=np.array(1000.0))
+        made = DerivedRecording("lfp", "lfp-npz", ("ones.npz",), {"unit": "mV"}, rate=1000.0, channels=1)
+        return Output(metrics={"pid": Metric(os.getpid())}, recordings=[made])

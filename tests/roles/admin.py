@@ -61,6 +61,7 @@ MODELS: dict[str, tuple[str, Least]] = {
     "cameras_camerarecording": ("camera-recording", KEPT),
     "analysis_job": ("job", KEPT),
     "analysis_result": ("result", KEPT),
+    "analysis_chain": ("chain", KEPT),
     "analysis_worker": ("worker", Least(ADMINISTRATOR, NEVER, NEVER, NEVER)),
 }
 

@@ -16,6 +16,7 @@ from django.contrib.auth.models import Group
 from django.utils import timezone
 from PIL import Image
 
+from analysis.chains.models import Chain, ChainSource, ChainStep
 from analysis.figures.spec import Axis, Figure, Line, Panel
 from analysis.jobs.models import Artifact, Job, JobInput, JobState, Result, Worker
 from cameras.models import AlertKind, CameraAlert, CameraRecording
@@ -166,7 +167,16 @@ def _analyses(lab: Any, recording: Any) -> dict[str, Any]:
     )  # fmt: skip
     Artifact.objects.create(result=result, name="values.npy", size=3, sha256=sha256(b"123").hexdigest())
     now = timezone.now()
+    waiting = Chain.objects.create(session=lab.session, title="To the LFP", user=lab.experimenter)
+    failed = Chain.objects.create(
+        session=lab.session, title="To the LFP", user=lab.experimenter, state="failed", finished=NOON
+    )
+    for chain, values in ((waiting, {}), (failed, {"state": "failed", "reason": "There is no signal."})):
+        step = ChainStep.objects.create(chain=chain, name="lfp", order=0, pipeline="ephys.lfp", **values)
+        ChainSource.objects.create(step=step, order=0, kind="lfp", recording=recording)
     return {
+        "chain": waiting,
+        "chain-ended": failed,
         "job": job(JobState.QUEUED, "b"),
         "job-ended": done,
         "result": result,

@@ -103,6 +103,9 @@ CAMERAS = {
     "cameras:snapshot": Address({"get": (403, 404, 503, 503, 503, 503)}, of=("camera",), otherwise=NEVER, json=False),
 }
 
+LFP_STEP = '[{"name": "lfp", "pipeline": "ephys.lfp", "inputs": [{"kind": "lfp"}]}]'
+STARTED = {"chain": "own", "steps": LFP_STEP, "session": "{session}", "filled": "1"}
+
 ANALYSES = {
     "jobs": _shown(SHOWN),
     "job-new": _page({
@@ -118,6 +121,12 @@ ANALYSES = {
     "job-live": _shown(OF_ONE, "job"),
     "job-page-cancel": _does(AFTER_POST, {}, "job"),
     "job-page-again": _does(AFTER_POST, {}, "job-ended"),
+    "chains": _shown(SHOWN),
+    "chain-new": _page({"get": SHOWN, "post": Ask((302, 400, 403, 302, 302, 302), STARTED)}),
+    "chain": _shown(OF_ONE, "chain"),
+    "chain-live": _shown(OF_ONE, "chain"),
+    "chain-page-cancel": _does(AFTER_POST, {}, "chain"),
+    "chain-page-again": _does(AFTER_POST, {}, "chain-ended"),
     "result": _shown(OF_ONE, "result"),
     "result-page-reproduce": _does(AFTER_POST, {}, "result"),
     "result-figure-item": _shown(OF_ONE, "result", "=values", "=light"),

@@ -153,10 +153,16 @@ CAMERAS = {
     ),
 }  # fmt: skip
 
+LFP_STEP = {"name": "lfp", "pipeline": "ephys.lfp", "inputs": [{"kind": "lfp"}]}
+
 ANALYSES = {
     "pipelines": Address({"get": LIST, "options": OPTIONS}),
     **_rows("job", post=Ask(ADD, {"pipeline": "ephys.lfp", "recordings": ["{recording}"]})),
     "job-cancel": _does("job", CHANGE),
+    "chain-definitions": Address({"get": LIST, "options": OPTIONS}),
+    **_rows("chain", post=Ask(ADD, {"steps": [LFP_STEP], "sessions": ["{session}"], "recordings": ["{recording}"]})),
+    "chain-cancel": _does("chain", CHANGE),
+    "chain-again": _does("chain-ended", CHANGE),
     **_rows("result"),
     "result-reproduce": _does("result", MAKE),
     "result-figure": Address({"get": READ, "options": OPTIONS}, of=("result", "=values", "=json")),

@@ -33,6 +33,7 @@ DUTIES = (
     ("sessions.tasks", "sweep_copies", 30.0),
     ("sessions.tasks", "look_at_files", 10.0),
     ("sessions.tasks", "read_files", 10.0),
+    ("analysis.chains.advancing", "sweep_chains", 2.0),
     ("cameras.tasks", "sweep_proxies", 30.0),
     ("cameras.tasks", "sweep_ring", 20.0),
     ("cameras.tasks", "watch_cameras", 1.0),

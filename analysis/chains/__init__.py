@@ -1,0 +1,1 @@
+"""Chains: pipelines after each other on one session, each step queued when all that it waits for has succeeded."""

@@ -40,8 +40,10 @@ def advance(chain_id: UUID) -> None:
 def job_ended(job_id: UUID | str) -> None:
     """Move on the chains of a job that may have ended; what goes wrong here is left to the sweep."""
     try:
-        moved = Chain.objects.filter(state=ChainState.RUNNING, steps__job=job_id, steps__state=StepState.STARTED)
-        for chain_id in list(moved.values_list("pk", flat=True).distinct()):
+        steps = ChainStep.objects.filter(
+            job=UUID(str(job_id)), state=StepState.STARTED, chain__state=ChainState.RUNNING
+        )
+        for chain_id in sorted(set(steps.values_list("chain", flat=True))):
             advance(chain_id)
     except (DatabaseError, InterfaceError) as error:
         logger.warning("The chains of job %s wait for the sweep: %s", job_id, error)

@@ -144,10 +144,11 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """Return each session with what the chain would read there; those that were named are ticked where it can."""
     ticked = set(uuids(asked.getlist("session"))) if named else set()
-    read = {source.recording_id for step in like.steps.all() for source in step.sources.all()} if like else set()
+    sources = [source for step in like.steps.all() for source in step.sources.all()] if like else []
+    read = {source.recording_id for source in sources if source.recording_id is not None}
     rows = []
     for session in sessions:
-        wanted = set(uuids(asked.getlist(f"recording-{session.pk}"))) | (read - {None})
+        wanted = set(uuids(asked.getlist(f"recording-{session.pk}"))) | read
         laid = plan(definition, session, wanted)
         rows.append(
             {

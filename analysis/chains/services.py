@@ -158,10 +158,7 @@ def cancel(*, user: Any, chain: Chain) -> Chain:
         held.steps.filter(state=StepState.WAITING).update(state=StepState.CANCELLED)
         for step in held.steps.filter(state=StepState.STARTED).select_related("job"):
             if step.reused or _others_wait_for(step.job, held):
-                step.state, step.reason = (
-                    StepState.CANCELLED,
-                    "Its job goes on: it was not queued for this chain alone.",
-                )
+                step.state, step.reason = StepState.CANCELLED, GOES_ON
                 step.save(update_fields=["state", "reason"])
             elif step.job is not None:
                 transitions.cancel(job_id=step.job.pk)

@@ -42,8 +42,11 @@ def methods_paragraph(provenance: Mapping[str, Any], *, method: str, settings: I
 def _analysed(provenance: Mapping[str, Any]) -> str:
     inputs = provenance.get("inputs", [])
     named = [f"{_kind(each)} “{each['label']}” ({_files(each.get('files', []))})" for each in inputs]
-    with_what = f"{provenance['pipeline']} {provenance['version']}{_code(provenance.get('code', {}))}"
-    return f"{_listed(named)} {'was' if len(named) == 1 else 'were'} analysed with {with_what}." if named else ""
+    if not named or not provenance.get("pipeline"):
+        return ""
+    with_what = f"{provenance['pipeline']} {provenance.get('version', '')}".rstrip()
+    code = _code(provenance.get("code", {}))
+    return f"{_listed(named)} {'was' if len(named) == 1 else 'were'} analysed with {with_what}{code}."
 
 
 def _kind(recording: Mapping[str, Any]) -> str:

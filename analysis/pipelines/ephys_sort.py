@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -187,10 +188,13 @@ def _run_sorter(run: Run, recording: Any, scratch: Path) -> Any:
 
 
 def _jobs() -> dict[str, Any]:
-    """How SpikeInterface shares its work: by threads, since a job is one process that a cancel must end."""
-    from analysis.methods import voltage
+    """How SpikeInterface shares its work: by threads, since a job is one process that a cancel must end.
 
-    return {"n_jobs": voltage.threads(), "pool_engine": "thread", "chunk_duration": "1s", "progress_bar": False}
+    As many as the worker gives to OpenMP, which they use in turn.
+    """
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    threads = int(stated) if stated.isdigit() and int(stated) > 0 else os.cpu_count() or 1
+    return {"n_jobs": threads, "pool_engine": "thread", "chunk_duration": "1s", "progress_bar": False}
 
 
 def _units(run: Run, recording: Any, sorting: Any, good: NDArray[np.intp], duration: float) -> list[Unit]:

@@ -44,3 +44,4 @@ def test_what_is_not_known_is_left_out():
     assert methods_paragraph(bare, method="", settings=[]) == (
         "The LFP recording “a” (no file) was analysed with lab.step 2."
     )
+    assert methods_paragraph({}, method="", settings=[]) == ""

@@ -50,11 +50,10 @@ BUILT_IN = (
     Definition(
         "lfp-spikes",
         "Raw voltage to LFP and spikes",
-        "Judges the channels, makes the LFP with its spectrogram and theta, and finds the spikes.",
+        "Judges the channels; makes the LFP with its spectrogram and theta and finds the spikes, reading once.",
         (
             Step("inspect", "ephys.inspect", (_RAW,)),
-            Step("lfp", "ephys.lfp", (_RAW,)),
-            Step("spikes", "ephys.spikes", (_RAW,)),
+            Step("preprocess", "ephys.preprocess", (_RAW,)),
         ),
     ),
     Definition(

@@ -1,8 +1,8 @@
 """One pass over raw voltage: LFP and spike-band peaks of stretches with margins, on several threads.
 
-The recording is cut into blocks of about half a second that start at fixed samples. Each block is computed with its own
+The recording is cut into blocks of half a second that start at fixed samples. Each block is computed with its own
 margins, whoever computes it; a chunk, what is read at once, is a number of whole blocks. So the results are the same to
-the last bit for every size of chunk and number of workers.
+the last bit for every size of chunk and number of workers, and whether LFP and peaks are made together or alone.
 """
 
 from __future__ import annotations
@@ -42,7 +42,11 @@ class Detection:
 
 @dataclass(frozen=True)
 class Chunk:
-    """What came of samples ``start`` to ``stop``: ``lfp`` ``(n, channels)`` (uV) and ``peaks``, when asked for."""
+    """What came of samples ``start`` to ``stop``: ``lfp`` ``(n, channels)`` (uV) and ``peaks``, when asked for.
+
+    The LFP is made in groups of samples, each given with the chunk in which it begins; one after the other they are
+    the whole.
+    """
 
     start: int
     stop: int
@@ -121,8 +125,8 @@ def scan(
     count samples from the beginning of the recording. Raises ``InvalidDataError`` when the file ends early or a channel
     has a value that is not finite.
     """
-    unit = decimator.stride if decimator else 1
-    block = max(1, round(_BLOCK_SECONDS * rate / unit)) * unit
+    # Blocks begin where they would without a decimator: the peaks are the same to the last bit beside LFP or alone.
+    block = max(1, round(_BLOCK_SECONDS * rate))
     length = max(1, round(chunk * rate / block)) * block
     margin = max(decimator.margin if decimator else 0, peaks.band.margin + peaks.sweep if peaks else 0)
     local = threading.local()
@@ -130,8 +134,13 @@ def scan(
     def compute(start: int) -> Chunk:
         stop = min(start + length, n_samples)
         first = max(0, start - margin)
-        held = read_exactly(read, first, min(stop + margin, n_samples), n_samples, n_channels)
-        low = decimator.apply(held, first, start, stop) if decimator else None
+        # The last group of the LFP that begins here may end in the next chunk.
+        further = decimator.stride if decimator else 0
+        held = read_exactly(read, first, min(stop + margin + further, n_samples), n_samples, n_channels)
+        low = None
+        if decimator:
+            from_group, to_group = (min(-(-at // further) * further, n_samples) for at in (start, stop))
+            low = decimator.apply(held, first, from_group, to_group)
         if peaks is None:
             return Chunk(start, stop, low, None)
         made = [

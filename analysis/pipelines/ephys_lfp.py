@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from analysis.methods.voltage import Chunk
     from analysis.readers.signal import Signal
 
 
@@ -47,7 +48,7 @@ class EphysLfpParameters(Parameters):
     highest: float = _quantity(150.0, "Hz", "Highest frequency of spectra.", gt=20, le=1000)
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _rhythms_consistent(self) -> Self:
         if self.theta_high - self.theta_low < 1:
             raise ValueError("theta_high must be at least 1 Hz above theta_low")
         if self.delta_high <= self.delta_low:
@@ -82,45 +83,86 @@ class EphysLfp(Pipeline):
 
 
 def _measure(run: Run, signal: Signal) -> Output:
-    import numpy as np
+    from analysis.methods import voltage
 
-    from analysis.methods import lfp, spectral, voltage
-
-    settings: EphysLfpParameters = run.parameters
-    if signal.duration < settings.spectrum_window:
-        raise PipelineError(
-            f"The recording lasts {signal.duration:.3g} s, less than one window of {settings.spectrum_window:g} s."
-        )
-    factor = lfp.decimation_factor(signal.rate, settings.rate)
-    rate = signal.rate / factor
-    highest = min(settings.highest, 0.4 * rate)
-    if settings.theta_high >= highest:
-        raise PipelineError(
-            f"Sampled at {rate:g} Hz the signal is faithful up to {0.4 * rate:g} Hz, which is below theta."
-        )
-    run.log(
-        f"{signal.n_channels} channels, {signal.duration:.1f} s at {signal.rate:g} Hz; LFP at {rate:g} Hz "
-        f"(1 in {factor})."
-    )
-    path = run.folder / "lfp.npy"
-    total = -(-signal.n_samples // factor)
-    table = np.lib.format.open_memmap(path, mode="w+", dtype="<f4", shape=(total, signal.n_channels))
-    done = 0
-    # About 64 MB of float32 at a time and thread, whatever the number of channels.
-    chunk = max(20_000, 16_000_000 // signal.n_channels) / signal.rate
+    table = LfpTable(run, signal)
     for made_of in voltage.scan(
         signal.read,
         signal.n_samples,
         signal.n_channels,
         signal.rate,
-        decimator=lfp.Decimator(factor),
-        chunk=chunk,
+        decimator=table.decimator,
+        chunk=table.chunk,
         workers=voltage.threads(),
     ):
-        first, done = done, -(-made_of.stop // factor)
-        table[first:done] = made_of.lfp
-        run.progress(0.02 + 0.68 * done / total, f"filtering, {done / rate:.0f} of {signal.duration:.0f} s")
-    table.flush()
+        table.add(made_of)
+        run.progress(
+            0.02 + 0.68 * made_of.stop / signal.n_samples,
+            f"filtering, {made_of.stop / signal.rate:.0f} of {signal.duration:.0f} s",
+        )
+    return table.measured(run)
+
+
+class LfpTable:
+    """The LFP of a recording on its way to ``lfp.npy``, and what is measured on it.
+
+    ``decimator`` and ``chunk`` (s) are for the pass over the voltage, whose chunks come to ``add`` in order. Making one
+    raises ``PipelineError`` for a recording that is too short or too slow.
+    """
+
+    def __init__(self, run: Run, signal: Signal) -> None:
+        """Check the signal and make room for its LFP in the run's folder."""
+        import numpy as np
+
+        from analysis.methods import lfp
+
+        settings: EphysLfpParameters = run.parameters
+        if signal.duration < settings.spectrum_window:
+            raise PipelineError(
+                f"The recording lasts {signal.duration:.3g} s, less than one window of {settings.spectrum_window:g} s."
+            )
+        self.signal = signal
+        self.factor = lfp.decimation_factor(signal.rate, settings.rate)
+        self.rate = signal.rate / self.factor
+        self.highest = min(settings.highest, 0.4 * self.rate)
+        if settings.theta_high >= self.highest:
+            raise PipelineError(
+                f"Sampled at {self.rate:g} Hz the signal is faithful up to {0.4 * self.rate:g} Hz, which is below "
+                "theta."
+            )
+        run.log(
+            f"{signal.n_channels} channels, {signal.duration:.1f} s at {signal.rate:g} Hz; LFP at {self.rate:g} Hz "
+            f"(1 in {self.factor})."
+        )
+        self.decimator = lfp.Decimator(self.factor)
+        # About 64 MB of float32 at a time and thread, whatever the number of channels.
+        self.chunk = max(20_000, 16_000_000 // signal.n_channels) / signal.rate
+        self.total = -(-signal.n_samples // self.factor)
+        self.table = np.lib.format.open_memmap(
+            run.folder / "lfp.npy", mode="w+", dtype="<f4", shape=(self.total, signal.n_channels)
+        )
+        self._done = 0
+
+    def add(self, chunk: Chunk) -> None:
+        """Write the LFP of the next chunk."""
+        if chunk.lfp is not None:
+            self.table[self._done : self._done + len(chunk.lfp)] = chunk.lfp
+            self._done += len(chunk.lfp)
+
+    def measured(self, run: Run) -> Output:
+        """Return what ``ephys.lfp`` gives back, once all chunks were added."""
+        self.table.flush()
+        return _spectra(run, self)
+
+
+def _spectra(run: Run, made_of: LfpTable) -> Output:
+    import numpy as np
+
+    from analysis.methods import spectral
+
+    settings: EphysLfpParameters = run.parameters
+    signal, table, rate, factor = made_of.signal, made_of.table, made_of.rate, made_of.factor
+    highest, total = made_of.highest, made_of.total
     channel, dead = _channel(run, table, rate)
     trace = np.array(table[:, channel], np.float64)
     if not np.isfinite(trace).all():

@@ -11,6 +11,7 @@ from analysis.pipelines.base import DerivedRecording, Input, Metric, Output, Par
 
 if TYPE_CHECKING:
     from analysis.methods.spike_band import Peaks
+    from analysis.methods.voltage import Chunk
     from analysis.readers.signal import Signal
 
 
@@ -33,7 +34,7 @@ class EphysSpikesParameters(Parameters):
     sweep: float = _quantity(0.1, "ms", "Within this time on both sides only the deepest counts.", ge=0.03, le=2)
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _band_consistent(self) -> Self:
         if self.high <= 2 * self.low:
             raise ValueError("high must be above twice low")
         return self
@@ -68,58 +69,89 @@ _REFERENCED = 8
 
 
 def _detect(run: Run, signal: Signal) -> Output:
-    import numpy as np
+    from analysis.methods import voltage
 
-    from analysis.methods import channels, spike_band, voltage
-    from analysis.readers.probe import read_positions
-
-    settings: EphysSpikesParameters = run.parameters
-    source = run.of_kind("ephys")[0]
-    shape = (signal.n_samples, signal.n_channels, signal.rate)
-    positions = read_positions(source, signal.n_channels)
-    band = spike_band.band_pass(signal.rate, settings.low, settings.high)
-    run.progress(0.01, "judging the channels")
-    quality = channels.assess(signal.read, *shape, positions=positions)
-    good = quality.good
-    bad = {n: label for n, label in enumerate(quality.labels) if label != "good"}
-    run.log(f"{int(good.sum())} of {good.size} channels are good.")
-    if bad:
-        run.log("Left out: " + ", ".join(f"{n} ({label})" for n, label in bad.items()) + ".")
-    reference = settings.reference and int(good.sum()) >= _REFERENCED
-    noise = voltage.measure_noise(signal.read, *shape, band=band, good=good, reference=reference)
-    how = voltage.detection(
-        noise,
-        good,
+    search = PeakSearch(run, signal)
+    for chunk in voltage.scan(
+        signal.read,
+        signal.n_samples,
+        signal.n_channels,
         signal.rate,
-        band,
-        positions=positions,
-        threshold=settings.threshold,
-        radius=settings.radius,
-        sweep=settings.sweep / 1000,
-        reference=reference,
-    )
-    run.progress(0.1, "finding peaks")
-    began = time.perf_counter()
-    found = []
-    for chunk in voltage.scan(signal.read, *shape, peaks=how, workers=voltage.threads()):
-        if chunk.peaks is not None:
-            found.append(chunk.peaks)
+        peaks=search.detection,
+        workers=voltage.threads(),
+    ):
+        search.add(chunk)
         run.progress(
             0.1 + 0.8 * chunk.stop / signal.n_samples,
             f"finding peaks, {chunk.stop / signal.rate:.0f} of {signal.duration:.0f} s",
         )
-    took = time.perf_counter() - began
-    peaks = voltage.joined(found)
-    run.log(f"{len(peaks.samples):,} peaks; {signal.duration / took:.1f} x real time.")
-    np.savez_compressed(
-        run.folder / "peaks.npz",
-        spike_times=peaks.samples / signal.rate,
-        spike_units=peaks.channels.astype(np.int32),
-        unit_labels=np.array([f"channel {n}" for n in np.unique(peaks.channels)]),
-        amplitude_uV=peaks.amplitudes,
-    )
-    run.progress(0.95, "drawing")
-    return _output(run, signal, peaks, noise=noise, good=good, positions=positions)
+    return search.found(run)
+
+
+class PeakSearch:
+    """How peaks are found in a recording, those found so far, and what is told of them.
+
+    ``detection`` is for the pass over the voltage, whose chunks come to ``add`` in order. Making one judges the
+    channels and measures their noise; it raises ``InvalidDataError`` where no channel is good.
+    """
+
+    def __init__(self, run: Run, signal: Signal) -> None:
+        """Judge the channels and set the thresholds."""
+        from analysis.methods import channels, spike_band, voltage
+        from analysis.readers.probe import read_positions
+
+        settings: EphysSpikesParameters = run.parameters
+        shape = (signal.n_samples, signal.n_channels, signal.rate)
+        self.signal = signal
+        self.positions = read_positions(run.of_kind("ephys")[0], signal.n_channels)
+        band = spike_band.band_pass(signal.rate, settings.low, settings.high)
+        run.progress(0.01, "judging the channels")
+        quality = channels.assess(signal.read, *shape, positions=self.positions)
+        self.good = quality.good
+        bad = {n: label for n, label in enumerate(quality.labels) if label != "good"}
+        run.log(f"{int(self.good.sum())} of {self.good.size} channels are good.")
+        if bad:
+            run.log("Left out: " + ", ".join(f"{n} ({label})" for n, label in bad.items()) + ".")
+        reference = settings.reference and int(self.good.sum()) >= _REFERENCED
+        self.noise = voltage.measure_noise(signal.read, *shape, band=band, good=self.good, reference=reference)
+        self.detection = voltage.detection(
+            self.noise,
+            self.good,
+            signal.rate,
+            band,
+            positions=self.positions,
+            threshold=settings.threshold,
+            radius=settings.radius,
+            sweep=settings.sweep / 1000,
+            reference=reference,
+        )
+        run.progress(0.1, "finding peaks")
+        self._began = time.perf_counter()
+        self._parts: list[Peaks] = []
+
+    def add(self, chunk: Chunk) -> None:
+        """Keep the peaks of the next chunk."""
+        if chunk.peaks is not None:
+            self._parts.append(chunk.peaks)
+
+    def found(self, run: Run) -> Output:
+        """Return what ``ephys.spikes`` gives back, once all chunks were added."""
+        import numpy as np
+
+        from analysis.methods import voltage
+
+        took = time.perf_counter() - self._began
+        peaks = voltage.joined(self._parts)
+        run.log(f"{len(peaks.samples):,} peaks; {self.signal.duration / took:.1f} x real time.")
+        np.savez_compressed(
+            run.folder / "peaks.npz",
+            spike_times=peaks.samples / self.signal.rate,
+            spike_units=peaks.channels.astype(np.int32),
+            unit_labels=np.array([f"channel {n}" for n in np.unique(peaks.channels)]),
+            amplitude_uV=peaks.amplitudes,
+        )
+        run.progress(0.95, "drawing")
+        return _output(run, self.signal, peaks, noise=self.noise, good=self.good, positions=self.positions)
 
 
 def _output(run: Run, signal: Signal, peaks: Peaks, *, noise: Any, good: Any, positions: Any) -> Output:

@@ -18,6 +18,7 @@ from analysis.pipelines.base import Pipeline
 from analysis.pipelines.decode_position import DecodePosition
 from analysis.pipelines.ephys_inspect import EphysInspect
 from analysis.pipelines.ephys_lfp import EphysLfp
+from analysis.pipelines.ephys_preprocess import EphysPreprocess
 from analysis.pipelines.ephys_sort import EphysSort
 from analysis.pipelines.ephys_spikes import EphysSpikes
 from analysis.pipelines.lfp_phase import LfpPhase
@@ -30,6 +31,7 @@ _OURS: tuple[type[Pipeline], ...] = (
     DecodePosition,
     EphysInspect,
     EphysLfp,
+    EphysPreprocess,
     EphysSort,
     EphysSpikes,
     LfpPhase,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.signal import butter, sosfreqz
 
+from analysis import readers
 from analysis.figures import page, paper
 from analysis.figures.spec import Figure
+from analysis.pipelines import registry
 from analysis.pipelines.base import PipelineError
-from analysis.readers import read_spikes
+from analysis.readers import read_spikes, signal
 from tests.methods.running import recording, run_pipeline
 
 RATE = 30_000
@@ -89,6 +92,62 @@ def test_a_recording_is_judged(tmp_path, samples):
         drawn(figure)
 
 
+def test_one_pass_makes_what_two_make_to_the_last_bit(tmp_path, samples):
+    source = raw(tmp_path, samples, time_offset=2.0, clock="recording")
+    (low, _), (high, _) = (run_pipeline(name, tmp_path / name, source) for name in ("ephys.lfp", "ephys.spikes"))
+    both, heard = run_pipeline("ephys.preprocess", tmp_path / "both", source)
+    alone = [*low.recordings, *high.recordings]
+    assert [one.kind for one in alone] == ["lfp", "spikes"]
+    assert [(one.name, replace(one, name="")) for one in both.recordings] == [("LFP", alone[0]), ("spikes", alone[1])]
+    assert (tmp_path / "both" / "lfp.npy").read_bytes() == (tmp_path / "ephys.lfp" / "lfp.npy").read_bytes()
+    for name, folder in (("peaks.npz", "ephys.spikes"), ("spectra.npz", "ephys.lfp")):
+        with np.load(tmp_path / "both" / name) as made, np.load(tmp_path / folder / name) as wanted:
+            assert made.files == wanted.files
+            assert all(made[each].tobytes() == wanted[each].tobytes() for each in made.files)
+    assert len(read_spikes(recording("spikes", "units-npz", tmp_path / "both" / "peaks.npz")).times) > 150
+    assert both.metrics == low.metrics | high.metrics
+    assert [each.to_json() for each in both.figures] == [each.to_json() for each in low.figures + high.figures]
+    assert heard.progress == sorted(heard.progress)
+    assert heard.progress[-1] == 1.0
+
+
+def test_one_pass_reads_each_sample_once(tmp_path, samples, monkeypatch):
+    """What it is for: the pass reads no more than the pass for peaks alone, but for the margins of the LFP."""
+    asked: dict[str, int] = {}
+    opened = signal.open_signal
+
+    def counting(name):
+        def opening(source):
+            found = opened(source)
+
+            def read(start, stop):
+                asked[name] = asked.get(name, 0) + stop - start
+                return found.read(start, stop)
+
+            return replace(found, read=read)
+
+        return opening
+
+    source = raw(tmp_path, samples)
+    for name in ("ephys.lfp", "ephys.spikes", "ephys.preprocess"):
+        monkeypatch.setattr(readers, "open_signal", counting(name))
+        run_pipeline(name, tmp_path / name, source)
+    assert asked["ephys.lfp"] >= len(samples)
+    assert asked["ephys.preprocess"] < asked["ephys.spikes"] + 0.1 * asked["ephys.lfp"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"theta_low": 9.5}, "theta_high must be at least 1 Hz above theta_low"),
+        ({"low": 2000, "high": 3000}, "high must be above twice low"),
+    ],
+)
+def test_one_pass_refuses_what_either_refuses(given, words):
+    with pytest.raises(ValueError, match=words):
+        registry.get("ephys.preprocess").parameters(**given)
+
+
 def test_saturation_is_told_with_its_time(tmp_path, samples):
     clipped = samples.copy()
     clipped[7 * RATE : 8 * RATE, 2] = np.clip(clipped[7 * RATE : 8 * RATE, 2] * 20, -2000, 2000)
@@ -125,8 +184,9 @@ def test_what_holds_no_spikes_is_told(tmp_path):
     np.save(tmp_path / "slow.npy", np.random.default_rng(0).normal(size=(5000, 2)))
     np.save(tmp_path / "zeros.npy", np.zeros((60_000, 2), np.float32))
     slow = recording("ephys", "npy", tmp_path / "slow.npy", rate=1250, unit="uV")
-    with pytest.raises(PipelineError, match="does not fit a recording at 1250 Hz"):
-        run_pipeline("ephys.spikes", tmp_path / "run", slow)
+    for name in ("ephys.spikes", "ephys.preprocess"):
+        with pytest.raises(PipelineError, match="does not fit a recording at 1250 Hz"):
+            run_pipeline(name, tmp_path / "run", slow)
     zeros = recording("ephys", "npy", tmp_path / "zeros.npy", rate=RATE, unit="uV")
     with pytest.raises(PipelineError, match="No channel is good"):
         run_pipeline("ephys.spikes", tmp_path / "run", zeros)

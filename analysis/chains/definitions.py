@@ -75,10 +75,12 @@ BUILT_IN = (
     Definition(
         "theta",
         "Raw voltage to theta, ripples and phase",
-        "Makes the LFP and sorts units; finds ripples, and the phase of theta at which each unit fires.",
+        "Makes the LFP and sorts units; measures its bands, finds ripples, and the phase of theta at which each unit "
+        "fires.",
         (
             Step("lfp", "ephys.lfp", (_RAW,)),
             _SORT,
+            Step("bands", "lfp.bands", (Source("lfp", "lfp"), Source("position", optional=True))),
             Step("ripples", "lfp.ripples", (Source("lfp", "lfp"), Source("position", optional=True))),
             Step("phase", "lfp.phase", (Source("lfp", "lfp"), Source("units", "sort"))),
         ),

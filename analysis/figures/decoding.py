@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.figures.chance import against_chance
 from analysis.figures.spec import Axis, Bars, Figure, Image, Line, Panel, Points, Rule, Spans
 
 Array = NDArray[np.floating]
@@ -104,27 +105,16 @@ def error_distribution(error: Array, shifted: Array | None, *, unit: str, length
 
 def null_histogram(null: Array, real: float, p: float, *, unit: str, shortest_shift: float) -> Figure:
     """Draw the median errors of circularly shifted data ``(n,)`` with the real one and its p."""
-    low, high = min(real, float(null.min())), max(real, float(null.max()))
-    counts, edges = np.histogram(null, bins=min(30, max(8, null.size // 8)))
-    margin = 0.06 * (high - low) or 1.0
-    return Figure(
-        name="null-distribution",
-        title="Against chance",
+    return against_chance(
+        null,
+        real,
+        p,
+        Axis("median error", unit, low=0.0),
         caption=(
             f"Median error of {null.size:,} data sets whose spikes were shifted circularly against "
             "behaviour by at least "
             f"{shortest_shift:g} s, all units together, each decoded with the whole cross-validation; p = "
             f"(1 + k) / (1 + n) = {p:.2g}."
-        ),
-        panels=(
-            Panel(
-                Axis("median error", unit, low=max(0.0, low - margin), high=high + margin),
-                Axis("shifts", low=0.0, high=float(counts.max()) * 1.08),
-                (
-                    Bars(edges, counts.astype(float), role="chance", label="shifted"),
-                    Rule(real, role="real", label=f"real, p = {p:.2g}", width=3.0),
-                ),
-            ),
         ),
     )
 

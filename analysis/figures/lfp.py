@@ -55,41 +55,39 @@ def trace(time: Array, signal: Array, *, channel: int) -> Figure:
 def spectrogram(spectra: Spectrogram, *, start: float, highest: float) -> Figure:
     """Draw power over time and frequency in dB; ``start`` (s) is added to the times."""
     keep = (spectra.frequency > 0) & (spectra.frequency <= highest)
-    power = spectra.power[:, keep]
-    group = -(-power.shape[0] // _MOST_COLUMNS)
-    columns = -(-power.shape[0] // group)
-    edges = np.arange(columns) * group
-    mean = np.add.reduceat(power, edges, axis=0) / np.diff(np.append(edges, power.shape[0]))[:, None]
-    level = 10 * np.log10(np.maximum(mean, 1e-12))
-    frequency = spectra.frequency[keep]
-    step = float(frequency[1] - frequency[0])
-    hop = float(spectra.time[1] - spectra.time[0]) if spectra.time.size > 1 else 1.0
-    low, high = np.quantile(level, [0.02, 0.995])
+    shown = Spectrogram(spectra.time, spectra.frequency[keep], spectra.power[:, keep])
     return Figure(
         name="spectrogram",
         title="Spectrogram",
         caption="Power spectral density of Hann windows, in dB of 1 µV²/Hz.",
         span="full",
         aspect=0.34,
-        panels=(
-            Panel(
-                Axis("time", "s"),
-                Axis("frequency", "Hz"),
-                (
-                    Image(
-                        level.T,
-                        start + float(spectra.time[0]) - hop / 2,
-                        start + float(spectra.time[-1]) + hop / 2,
-                        float(frequency[0]) - step / 2,
-                        float(frequency[-1]) + step / 2,
-                        palette="power",
-                        label="dB (µV²/Hz)",
-                        low=float(low),
-                        high=float(high),
-                    ),
-                ),
-            ),
-        ),
+        panels=(Panel(Axis("time", "s"), Axis("frequency", "Hz"), (power_image(shown, start=start),)),),
+    )
+
+
+def power_image(spectra: Spectrogram, *, start: float) -> Image:
+    """Return power in dB of 1 uV^2/Hz over time and frequency as a layer; ``start`` (s) is added to the times."""
+    power = spectra.power
+    group = -(-power.shape[0] // _MOST_COLUMNS)
+    columns = -(-power.shape[0] // group)
+    edges = np.arange(columns) * group
+    mean = np.add.reduceat(power, edges, axis=0) / np.diff(np.append(edges, power.shape[0]))[:, None]
+    level = 10 * np.log10(np.maximum(mean, 1e-12))
+    frequency = spectra.frequency
+    step = float(frequency[1] - frequency[0])
+    hop = float(spectra.time[1] - spectra.time[0]) if spectra.time.size > 1 else 1.0
+    low, high = np.quantile(level, [0.02, 0.995])
+    return Image(
+        level.T,
+        start + float(spectra.time[0]) - hop / 2,
+        start + float(spectra.time[-1]) + hop / 2,
+        float(frequency[0]) - step / 2,
+        float(frequency[-1]) + step / 2,
+        palette="power",
+        label="dB (µV²/Hz)",
+        low=float(low),
+        high=float(high),
     )
 
 

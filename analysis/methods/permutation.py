@@ -6,6 +6,7 @@ What a decoder reaches when spikes and behaviour have nothing to do with each ot
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,64 @@ def circular_shift_null(
         if report is not None:
             report((number + 1) / lags.size)
     return null
+
+
+@dataclass(frozen=True)
+class ShiftedCorrelation:
+    """Spearman's ``rho`` of ``n`` bins, those of shifted data ``null`` ``(shifts,)``, and the two-sided ``p``.
+
+    ``rho`` is NaN where one of the two never changes; ``p`` is NaN there and without shifts.
+    """
+
+    rho: float
+    n: int
+    null: NDArray[np.floating]
+    p: float
+
+
+def shifted_correlation(
+    values: NDArray[Any],
+    other: NDArray[Any],
+    *,
+    shifts: int,
+    minimum_bins: int,
+    rng: np.random.Generator,
+    report: Report | None = None,
+) -> ShiftedCorrelation:
+    """Return the rank correlation of two series ``(n_bins,)`` and how it compares with one shifted against the other.
+
+    Both are slow, so their bins are not independent, and the p of a table would be far too small. ``other`` may be NaN:
+    those bins are left out, and what lies before its first and after its last value takes no part. Errors:
+    ``InvalidDataError`` where fewer than three bins remain or they cannot be shifted by ``minimum_bins``. Source of the
+    coefficient: Spearman 1904, Am. J. Psychol. 15, 72-101.
+    """
+    from scipy.stats import rankdata
+
+    values, other = np.asarray(values, float), np.asarray(other, float)
+    seen = np.flatnonzero(np.isfinite(other))
+    if seen.size < 3:
+        raise InvalidDataError("Fewer than three bins have a value in both series.")
+    span = slice(int(seen[0]), int(seen[-1]) + 1)
+    values, other = values[span], other[span]
+    used = np.isfinite(other)
+    ranks = rankdata(other[used])
+    ranks -= ranks.mean()
+    length = float(np.sqrt(np.sum(ranks**2)))
+
+    def rho(moved: NDArray[np.floating]) -> float:
+        mine = rankdata(moved[used])
+        mine -= mine.mean()
+        both = float(np.sqrt(np.sum(mine**2))) * length
+        return float(np.sum(mine * ranks)) / both if both > 0 else np.nan
+
+    real = rho(values)
+    null: NDArray[np.floating] = np.zeros(0)
+    p = np.nan
+    if shifts and np.isfinite(real):
+        lags = shift_lags(values.size, shifts=shifts, minimum_bins=minimum_bins, rng=rng)
+        null = circular_shift_null(values, lags, rho, report=report)
+        p = permutation_p(abs(real), np.abs(null), smaller_is_better=False)
+    return ShiftedCorrelation(real, int(used.sum()), null, p)
 
 
 def permutation_p(real: float, null: NDArray[Any], *, smaller_is_better: bool) -> float:

@@ -167,3 +167,20 @@ def _smooth(
         if stop - start > 1:
             smooth[start:stop] = gaussian_filter1d(value[start:stop], sigma / interval, truncate=3.0, mode="nearest")
     return smooth
+
+
+def mean_around(time: NDArray[Any], value: NDArray[Any], centre: NDArray[Any], width: float) -> NDArray[np.floating]:
+    """Return the mean of a sampled value within ``width`` (s) around each of the times ``centre`` ``(m,)``.
+
+    ``time`` (s, rising) and ``value`` are ``(n,)``; where values cover less than half of the width it is NaN.
+    """
+    time, value, centre = (np.asarray(a, float) for a in (time, value, centre))
+    seen = np.isfinite(value)
+    time, value = time[seen], value[seen]
+    if time.size < 2:
+        return np.full(centre.shape, np.nan)
+    first, last = np.searchsorted(time, centre - width / 2), np.searchsorted(time, centre + width / 2)
+    count = last - first
+    total = np.concatenate([[0.0], np.cumsum(value)])
+    enough = (count > 0) & (count * float(np.median(np.diff(time))) >= width / 2)
+    return np.where(enough, (total[last] - total[first]) / np.maximum(count, 1), np.nan)

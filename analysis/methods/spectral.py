@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,27 +29,90 @@ def spectrogram(signal: NDArray[Any], rate: float, *, window: float, step: float
     Welch 1967, IEEE Trans. Audio Electroacoust. 15, 70-73.
     """
     signal = np.asarray(signal)
+    time = window_times(signal.size, rate, window=window, step=step)
     length, hop = round(window * rate), max(1, round(step * rate))
-    if length < 8:
-        raise InvalidDataError(f"A window of {window:g} s holds only {length} samples at {rate:g} Hz.")
-    if signal.size < length:
-        raise InvalidDataError(f"The signal lasts {signal.size / rate:.3g} s, less than one window of {window:g} s.")
     taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
     frequency = np.fft.rfftfreq(length, 1 / rate)
     keep = frequency <= highest
     frames = np.lib.stride_tricks.sliding_window_view(signal, length)[::hop]
     power = np.empty((frames.shape[0], int(keep.sum())))
     for start in range(0, frames.shape[0], 256):
-        piece = frames[start : start + 256].astype(np.float64)
-        piece -= piece.mean(axis=1, keepdims=True)
-        power[start : start + 256] = np.abs(np.fft.rfft(piece * taper, axis=1)[:, keep]) ** 2
-    power *= 2 / (rate * np.sum(taper**2))
-    single = frequency[keep] == 0
-    if length % 2 == 0:
-        single |= frequency[keep] == rate / 2
-    power[:, single] /= 2
-    middle = (np.arange(frames.shape[0]) * hop + length / 2) / rate
-    return Spectrogram(middle, frequency[keep], power)
+        power[start : start + 256] = _densities(frames[start : start + 256], taper[None], rate, keep)
+    return Spectrogram(time, frequency[keep], power)
+
+
+def _densities(
+    frames: NDArray[Any], tapers: NDArray[np.floating], rate: float, keep: NDArray[np.bool_]
+) -> NDArray[np.floating]:
+    """Return the one-sided densities of windows ``(n, length)``, means removed, averaged over ``(tapers, length)``."""
+    length = frames.shape[1]
+    piece = frames.astype(np.float64)
+    piece -= piece.mean(axis=1, keepdims=True)
+    power = np.zeros((len(frames), int(keep.sum())))
+    for taper in tapers:
+        power += np.abs(np.fft.rfft(piece * taper, axis=1)[:, keep]) ** 2 / np.sum(taper**2)
+    power *= 2 / (rate * len(tapers))
+    # Frequencies that have no mirror image: 0, and half the rate.
+    power[:, 0] /= 2
+    if length % 2 == 0 and keep[-1]:
+        power[:, -1] /= 2
+    return power
+
+
+def window_times(n_samples: int, rate: float, *, window: float, step: float) -> NDArray[np.floating]:
+    """Return the middles (s) of the windows of ``window`` s, every ``step`` s, that fit into so many samples.
+
+    Errors: ``InvalidDataError`` when none does or a window is too short.
+    """
+    length, hop = round(window * rate), max(1, round(step * rate))
+    if length < 8:
+        raise InvalidDataError(f"A window of {window:g} s holds only {length} samples at {rate:g} Hz.")
+    if n_samples < length:
+        raise InvalidDataError(f"The signal lasts {n_samples / rate:.3g} s, less than one window of {window:g} s.")
+    return (np.arange((n_samples - length) // hop + 1) * hop + length / 2) / rate
+
+
+def multitaper(
+    read: Callable[[int, int], NDArray[Any]],
+    n_samples: int,
+    rate: float,
+    *,
+    window: float,
+    step: float,
+    highest: float,
+    half_bandwidth: float,
+    held: int = 2_000_000,
+) -> Iterator[Spectrogram]:
+    """Yield the multitaper spectrogram of a signal piece by piece, so that hours of it need little memory.
+
+    ``read(start, stop)`` returns samples ``(stop - start,)``; about ``held`` of them, overlaps counted, are worked on
+    at a time. ``window``, ``step`` are seconds; each density is smoothed over ``half_bandwidth`` (Hz) to both sides by
+    all tapers that keep their power within it, and those up to ``highest`` Hz are kept. Together the pieces are the
+    same for every ``held``. Errors: ``InvalidDataError`` when the signal is shorter than a window, or the window
+    shorter than one over the half bandwidth. Source: Thomson 1982, Proc. IEEE 70, 1055-1096; with discrete prolate
+    sequences as in Mitra and Pesaran 1999, Biophys. J. 76, 691-708.
+    """
+    from scipy.signal.windows import dpss
+
+    time = window_times(n_samples, rate, window=window, step=step)
+    length, hop = round(window * rate), max(1, round(step * rate))
+    product = half_bandwidth * length / rate
+    if product < 1:
+        raise InvalidDataError(
+            f"A window of {window:g} s cannot resolve {half_bandwidth:g} Hz; make it {1 / half_bandwidth:g} s or "
+            "longer."
+        )
+    # The last of 2 NW tapers leak; what the others keep within the bandwidth is nearly all.
+    tapers = dpss(length, product, max(1, int(2 * product) - 1))
+    frequency = np.fft.rfftfreq(length, 1 / rate)
+    keep = frequency <= highest
+    at_once = max(1, held // length)
+    for first in range(0, time.size, at_once):
+        count = min(at_once, time.size - first)
+        start = first * hop
+        piece = np.asarray(read(start, start + (count - 1) * hop + length))
+        frames = np.lib.stride_tricks.sliding_window_view(piece, length)[::hop]
+        yield Spectrogram(time[first : first + count], frequency[keep], _densities(frames, tapers, rate, keep))
 
 
 def power_spectrum(signal: NDArray[Any], rate: float, *, window: float, highest: float) -> Spectrogram:

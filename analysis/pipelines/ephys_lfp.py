@@ -62,7 +62,7 @@ class EphysLfp(Pipeline):
     """Zero-phase decimation in pieces, Welch spectra, theta peak above the 1/f background."""
 
     name = "ephys.lfp"
-    version = "1.1.0"
+    version = "1.2.0"
     summary = "Makes LFP from voltage and measures theta: peak frequency, power over time, ratio to delta."
     inputs = (Input(("ephys", "lfp"), "Wide-band voltage or LFP."),)
     parameters = EphysLfpParameters
@@ -235,11 +235,13 @@ def _spectra(run: Run, made_of: LfpTable) -> Output:
         "duration": Metric(signal.duration, "s", "duration"),
     }
     run.progress(1.0, "done")
+    source = run.of_kind("ephys", "lfp")[0]
+    clock = {"clock": source.parameters["clock"]} if "clock" in source.parameters else {}
     made = DerivedRecording(
         kind="lfp",
         format="npy",
         files=("lfp.npy",),
-        parameters={"unit": "uV", "time_offset": signal.start},
+        parameters={"unit": "uV", "time_offset": signal.start, **clock},
         rate=rate,
         channels=signal.n_channels,
         duration=total / rate,

@@ -130,22 +130,17 @@ def _resting(run: Run, trace: LfpTrace) -> tuple[NDArray[np.bool_], str]:
     """Return at which samples of the trace the animal is known to rest, and the unit of the positions."""
     import numpy as np
 
-    from analysis.methods import position, tracking
-    from analysis.readers import read_position
+    from analysis.pipelines.running import running_speed
 
     settings: LfpRipplesParameters = run.parameters
-    source = run.of_kind("position")[0]
-    tracked = read_position(source)
-    clean = position.clean_position(tracked.time, tracked.xy, zeros_are_missing=tracked.unit == "px")
-    speed = tracking.speed_of(clean.time, clean.xy, window=0.5)
-    shift = clocks.shift_between(source, run.of_kind("lfp")[0], settings.align)
+    running = running_speed(run.of_kind("position")[0], run.of_kind("lfp")[0], settings.align)
     at = trace.start + np.arange(trace.values.size) / trace.rate
-    there = clean.time + shift
+    there = running.time
     nearest = np.clip(np.searchsorted(there, at), 1, there.size - 1)
     nearest -= at - there[nearest - 1] < there[nearest] - at
     seen = np.abs(there[nearest] - at) < 0.5
     with np.errstate(invalid="ignore"):
-        return seen & (speed[nearest] < settings.rest_below), tracked.unit
+        return seen & (running.speed[nearest] < settings.rest_below), running.unit
 
 
 def _output(run: Run, trace: LfpTrace, found: Ripples, rests: NDArray[np.bool_], unit: str) -> Output:

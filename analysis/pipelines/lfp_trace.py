@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.pipelines.base import InputRecording, PipelineError
+
+if TYPE_CHECKING:
+    from analysis.readers.signal import Signal
 
 # A faster recording should become LFP first: ten minutes at 30 kHz are 144 MB a channel as float64.
 HIGHEST_RATE = 5000.0
@@ -25,10 +29,10 @@ class LfpTrace:
     channel: int
 
 
-def read_trace(recording: InputRecording, channel: int | None, band: tuple[float, float]) -> LfpTrace:
-    """Return one channel; that with most power in ``band`` (Hz) when none is named.
+def open_trace(recording: InputRecording, channel: int | None, band: tuple[float, float]) -> tuple[Signal, int]:
+    """Return the signal of a recording and the channel to look at; that with most power in ``band`` (Hz) when none is.
 
-    ``PipelineError`` when there is no such channel, the recording is too fast, or the channel is dead or not finite.
+    ``PipelineError`` when there is no such channel or the recording is too fast.
     """
     from analysis.methods import spectral
     from analysis.readers import open_signal
@@ -51,6 +55,15 @@ def read_trace(recording: InputRecording, channel: int | None, band: tuple[float
         channel = int(np.nanargmax(powers)) if np.isfinite(powers).any() else 0
     if channel >= signal.n_channels:
         raise PipelineError(f"There is no channel {channel}; the recording has {signal.n_channels}, from 0.")
+    return signal, channel
+
+
+def read_trace(recording: InputRecording, channel: int | None, band: tuple[float, float]) -> LfpTrace:
+    """Return one channel as a whole, chosen as ``open_trace`` does.
+
+    ``PipelineError`` for what that refuses, and when the channel is dead or not finite.
+    """
+    signal, channel = open_trace(recording, channel, band)
     step = max(1, 4_000_000 // signal.n_channels)
     values = np.concatenate(
         [

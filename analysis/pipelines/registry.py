@@ -21,6 +21,7 @@ from analysis.pipelines.ephys_lfp import EphysLfp
 from analysis.pipelines.ephys_preprocess import EphysPreprocess
 from analysis.pipelines.ephys_sort import EphysSort
 from analysis.pipelines.ephys_spikes import EphysSpikes
+from analysis.pipelines.lfp_bands import LfpBands
 from analysis.pipelines.lfp_phase import LfpPhase
 from analysis.pipelines.lfp_ripples import LfpRipples
 from analysis.pipelines.video_model import VideoModel
@@ -34,6 +35,7 @@ _OURS: tuple[type[Pipeline], ...] = (
     EphysPreprocess,
     EphysSort,
     EphysSpikes,
+    LfpBands,
     LfpPhase,
     LfpRipples,
     VideoModel,

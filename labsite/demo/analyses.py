@@ -1,7 +1,9 @@
-"""The analyses that a simulated laboratory shows: decoding from the true position, tracking, LFP, then both."""
+"""The analyses that a simulated laboratory shows: of what was recorded, then of what the first of them made."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from analysis.jobs.models import Job, JobState
@@ -31,23 +33,41 @@ def queue_first(user: Any, recordings: dict[str, Recording]) -> list[Job]:
     ]
 
 
-def queue_second(user: Any, recordings: dict[str, Recording]) -> Job | None:
-    """Queue decoding with the position that was tracked in the video, once it has been; ``None`` until then."""
-    tracked = (
+@dataclass(frozen=True)
+class Following:
+    """An analysis of what ``made_by`` makes of the recording ``of``, of the kind ``kind``, beside another recording."""
+
+    pipeline: str
+    beside: str
+    kind: str
+    made_by: str
+    of: str
+    parameters: Mapping[str, Any]
+
+
+FOLLOWING = (
+    Following("decode.position", UNITS, "position", "video.track", VIDEO, {"shifts": SHIFTS}),
+    Following("lfp.bands", POSITION, "lfp", "ephys.lfp", VOLTAGE, {"shifts": SHIFTS, "align": "starts"}),
+)
+
+
+def queue_following(user: Any, recordings: dict[str, Recording], following: Following) -> Job | None:
+    """Queue an analysis of what another made, once that is there; ``None`` until then."""
+    made = (
         Recording.objects.filter(
-            kind="position",
-            made_by__job__pipeline="video.track",
+            kind=following.kind,
+            made_by__job__pipeline=following.made_by,
             made_by__job__state=JobState.SUCCEEDED,
-            made_by__job__recordings=recordings[VIDEO],
+            made_by__job__recordings=recordings[following.of],
         )
         .order_by("created")
         .first()
     )
-    if tracked is None:
+    if made is None:
         return None
     return submit(
         user=user,
-        pipeline="decode.position",
-        recordings=[recordings[UNITS].pk, tracked.pk],
-        parameters={"shifts": SHIFTS},
+        pipeline=following.pipeline,
+        recordings=[recordings[following.beside].pk, made.pk],
+        parameters=dict(following.parameters),
     ).job

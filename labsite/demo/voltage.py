@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labsite.demo.recordings import FROM_START
 from labsite.demo.world import World
 
 Floats = NDArray[np.float64]
@@ -58,7 +59,9 @@ def write_voltage(world: World, path: Path, *, start: float, seconds: float) -> 
             steps = np.rint((traces + slow) / GAIN_UV)
             output.write(np.clip(steps, -32768, 32767).astype("<i2").tobytes())
     part.replace(path)
-    parameters = {"rate": RATE_HZ, "channels": CHANNELS, "dtype": "int16", "gain_to_uV": GAIN_UV}
+    parameters = {
+        "rate": RATE_HZ, "channels": CHANNELS, "dtype": "int16", "gain_to_uV": GAIN_UV, **FROM_START,
+    }  # fmt: skip
     return RawVoltage(parameters, seconds, tuple(int(unit) for unit in units))
 
 

@@ -13,13 +13,14 @@ from analysis.jobs.models import Job, Result
 from analysis.services import submit
 from cameras.models import Camera, CameraRecording, RecordingState
 from labsite.demo.acquisition import PAUSE, POSITION, RUNNING_MINUTES, RUNNING_TITLE, UNITS, Instruments
+from labsite.demo.analyses import FOLLOWING
 from labsite.demo.boxes import ODOUR_BOX, TRACK_BOX
 from labsite.demo.film import write_film
 from labsite.demo.laboratory import ODOUR_TASK, furnish
 from labsite.demo.pastsessions import MAIN_TITLE, VIDEO, past_sessions
 from labsite.demo.pastsessions import UNITS as MAIN_UNITS
 from labsite.demo.recordings import write_position_npz, write_units_npz
-from labsite.management.commands.simulate_acquisition import decode_what_was_tracked
+from labsite.management.commands.simulate_acquisition import follow
 from sessions.models import Rig, Session
 from sessions.permissions import LABORATORY
 from sessions.services.recordings import open_recording, register_recording
@@ -173,13 +174,14 @@ def test_what_was_tracked_is_decoded_once_it_is_there(laboratory, settings, worl
         return register_recording(by=LABORATORY, session=session, kind=kind, name=name, files=[{"path": path}])
 
     units, video = registered("units", MAIN_UNITS, "units.npz"), registered("video", VIDEO, "overhead.mp4")
-    assert not decode_what_was_tracked(), "it waits for the track"
+    decoding, _ = FOLLOWING
+    assert not follow(decoding), "it waits for the track"
     tracking = submit(user=laboratory.experimenter, pipeline="video.track", recordings=[video.pk]).job
     Job.objects.filter(pk=tracking.pk).update(state="succeeded", finished=timezone.now())
     result = Result.objects.create(job=tracking, attempt=1, folder="somewhere")
     result.derived.add(tracked := registered("position", "Overhead", "tracked.npz"))
-    assert decode_what_was_tracked()
-    assert decode_what_was_tracked()
+    assert follow(decoding)
+    assert follow(decoding)
     job = Job.objects.get(pipeline="decode.position")
     assert list(job.inputs.values_list("recording_id", flat=True)) == [units.pk, tracked.pk]
     assert job.parameters["shifts"] == 200

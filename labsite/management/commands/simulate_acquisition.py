@@ -13,10 +13,10 @@ from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 
 from labsite.demo.acquisition import Instruments
-from labsite.demo.analyses import queue_second
+from labsite.demo.analyses import FOLLOWING, Following, queue_following
 from labsite.demo.boxes import folder
 from labsite.demo.laboratory import EXPERIMENTER
-from labsite.demo.pastsessions import MAIN_TITLE, VIDEO
+from labsite.demo.pastsessions import MAIN_TITLE
 from sessions.errors import LabError
 from sessions.models import Session
 
@@ -34,7 +34,7 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         instruments = Instruments(folder(settings.LAB_HOME))
-        chained = False
+        left = list(FOLLOWING)
         while not stop.is_set():
             close_old_connections()
             try:
@@ -42,20 +42,20 @@ class Command(BaseCommand):
                 instruments.report_events()
                 for recording in instruments.add_recordings():
                     log.info("added %s to session %s", recording, recording.session_id)
-                chained = chained or decode_what_was_tracked()
+                left = [following for following in left if not follow(following)]
             except LabError as error:
                 # Somebody changed what it was about to change; the next turn sees how it is then.
                 log.warning("the simulated instruments were refused: %s", error)
             stop.wait(PERIOD_SECONDS)
 
 
-def decode_what_was_tracked() -> bool:
-    """Queue the decoding that needs the tracked video, when that is there; return whether nothing is left to do."""
+def follow(following: Following) -> bool:
+    """Queue an analysis that needs what another makes, when that is there; return whether nothing is left to do."""
     session = Session.objects.filter(title=MAIN_TITLE, simulated=True).first()
     user = get_user_model().objects.filter(username=EXPERIMENTER).first()
     if session is None or user is None:
         return True
     recordings = {recording.name: recording for recording in session.recordings.filter(simulated=True)}
-    if VIDEO not in recordings:
+    if not {following.of, following.beside} <= set(recordings):
         return True
-    return queue_second(user, recordings) is not None
+    return queue_following(user, recordings, following) is not None

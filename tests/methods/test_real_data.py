@@ -62,14 +62,50 @@ def test_position_is_decoded_on_the_linear_track(linear_track, tmp_path):
     }
 
 
-def test_a_state_space_that_chooses_its_settings_in_training_bins_finds_the_rat(linear_track, tmp_path):
-    output, _ = run_pipeline("decode.position", tmp_path, *linear_track, **EPOCH, decoder="state-space", shifts=0)
-    metrics = output.metrics
+@pytest.fixture(scope="module")
+def state_space(linear_track, tmp_path_factory):
+    """The rat decoded by a state space, and the folder with the files of the result."""
+    folder = tmp_path_factory.mktemp("state-space")
+    output, _ = run_pipeline("decode.position", folder, *linear_track, **EPOCH, decoder="state-space", shifts=0)
+    return output, folder
+
+
+def test_a_state_space_that_chooses_its_settings_in_training_bins_finds_the_rat(state_space):
+    metrics = state_space[0].metrics
     assert 30 <= metrics["moving_share"].value <= 36
     assert metrics["median_error_percent"].value <= 3.3
     assert metrics["p90_error"].value <= 22
     assert metrics["within_10_percent"].value >= 84
     assert metrics["laps"].value == 47
+
+
+def test_the_figures_of_the_rat_come_out_of_the_files_of_the_result_again(state_space):
+    """By plain NumPy from the posterior and the true path, with nothing of the project's but the files."""
+    output, folder = state_space
+    with np.load(folder / "decoded.npz") as made:
+        posterior, centres, true = made["posterior"], made["place_centres_percent"], made["true_percent"]
+        scored = made["moving"] & np.isfinite(true)
+        decoded, block = made["decoded_percent"], made["block"]
+    assert np.array_equal(np.unique(block), np.arange(10))
+    assert np.allclose(posterior.sum(axis=1), 1, atol=1e-5)
+    half = (centres[1] - centres[0]) / 2
+    ends = np.r_[centres - half, centres[-1] + half]
+    medians = [
+        np.interp(0.5, np.r_[0, np.cumsum(row) / row.sum()], ends) for row in posterior[scored].astype(np.float64)
+    ]
+    assert np.allclose(medians, decoded[scored], atol=1e-3)
+    errors = np.sort(np.abs(np.array(medians) - true[scored]))
+    found = {
+        "median_error_percent": np.interp(0.5, np.linspace(0, 1, errors.size), errors),
+        "p90_error": np.interp(0.9, np.linspace(0, 1, errors.size), errors),
+        "within_10_percent": 100 * np.searchsorted(errors, 10, side="right") / errors.size,
+    }
+    assert output.metrics["bins"].value == errors.size
+    for name, value in found.items():
+        assert value == pytest.approx(output.metrics[name].value, abs=0.01), name
+    assert found["median_error_percent"] <= 3.3
+    assert found["p90_error"] <= 22
+    assert found["within_10_percent"] >= 84
 
 
 def test_information_free_data_decode_only_in_random_folds(linear_track):

@@ -22,12 +22,26 @@ AGREES = 1e-9
 UNSHOWN = ("result__provenance", "result__metrics", "result__figures")
 # Too little is done before this to say how long the rest takes.
 LEAST_PROGRESS = 0.02
+COMPUTING = (JobState.RUNNING, JobState.SPLIT)
 
 
 def jobs(user: Any) -> QuerySet[Job]:
-    """Return the jobs of the user's projects, newest first, without their logs."""
+    """Return the jobs of the user's projects, newest first, without their logs; not the parts of jobs."""
+    return every_job(user).filter(parent__isnull=True)
+
+
+def every_job(user: Any) -> QuerySet[Job]:
+    """Return the jobs of the user's projects and the parts of these, newest first, without their logs."""
     queryset = Job.objects.select_related("user", "result").prefetch_related("inputs")
     return visible(user, queryset.defer("log", "environment", *UNSHOWN))
+
+
+def shards(of: Job) -> list[Job]:
+    """Return the parts of a job in the order of its items; who sees the job sees them."""
+    if of.parent_id is not None:
+        return []
+    shown = ("pipeline", "state", "progress", "worker", "attempt", "lost", "shard_start", "shard_stop", "started")
+    return list(of.shards.order_by("shard_start").only(*shown, "finished", "parent"))
 
 
 def job_rows(user: Any) -> QuerySet[Job]:
@@ -57,7 +71,7 @@ def of_session(queryset: QuerySet[Job], session_id: str) -> QuerySet[Job]:
 
 def job(user: Any, job_id: UUID) -> Job:
     """Return one job with its log; ``NotFound`` when the user may not know of it."""
-    queryset = Job.objects.select_related("project", "user", "result", "reproduces__job")
+    queryset = Job.objects.select_related("project", "user", "result", "reproduces__job", "parent")
     found = visible(user, queryset.prefetch_related("inputs__recording__session")).filter(pk=job_id).first()
     if found is None:
         raise NotFound("There is no such job here.")
@@ -67,7 +81,7 @@ def job(user: Any, job_id: UUID) -> Job:
 def results(user: Any) -> QuerySet[Result]:
     """Return the results of the user's projects with their artifacts."""
     queryset = Result.objects.select_related("job__project", "job__user").prefetch_related("artifacts")
-    return visible(user, queryset, project="job__project")
+    return visible(user, queryset.filter(job__parent__isnull=True), project="job__project")
 
 
 def result(user: Any, result_id: UUID) -> Result:
@@ -102,7 +116,7 @@ def trouble(of: Job) -> str:
         if silent.total_seconds() > settings.LAB_JOB_STALE:
             ago = in_words(silent)
             return f"Its worker {of.worker} has not been heard of for {ago}; the job will be given to another."
-    elif of.state == JobState.QUEUED and not works(of.queue):
+    elif of.state in (JobState.QUEUED, JobState.SPLIT) and not works(of.queue):
         seen = last_seen(of.queue)
         if seen is None:
             return f"No worker of the queue {of.queue} has ever been seen; start one, or look at /healthz."
@@ -126,7 +140,7 @@ def in_words(span: timedelta) -> str:
 
 def time_left(of: Job) -> timedelta | None:
     """Return how long a running job will still take if it goes on so; ``None`` when it is too early to say."""
-    if of.state != JobState.RUNNING or of.started is None or not LEAST_PROGRESS < of.progress < 1:
+    if of.state not in COMPUTING or of.started is None or not LEAST_PROGRESS < of.progress < 1:
         return None
     return (timezone.now() - of.started) * (1 - of.progress) / of.progress
 

@@ -94,12 +94,16 @@ def follow_session(*, session: Session) -> int:
     """
     elsewhere = JobInput.objects.filter(job=OuterRef("pk")).exclude(recording__session__project=session.project_id)
     jobs = Job.objects.filter(inputs__recording__session=session).exclude(project=session.project_id)
-    return jobs.filter(~Exists(elsewhere)).update(project=session.project_id)
+    with transaction.atomic():
+        following = list(jobs.filter(~Exists(elsewhere)).values_list("pk", flat=True))
+        Job.objects.filter(parent__in=following).update(project=session.project_id)
+        return Job.objects.filter(pk__in=following).update(project=session.project_id)
 
 
 def cancel(*, user: Any, job: Job) -> Job:
     """End a job: at once when it is queued, within seconds when it runs. ``Conflict`` when it has ended already."""
     require(user, "change", job)
+    _is_whole(job)
     if not transitions.cancel(job_id=job.pk):
         job.refresh_from_db()
         raise Conflict(f"The job has already ended: it is {job.state}.")
@@ -109,6 +113,7 @@ def cancel(*, user: Any, job: Job) -> Job:
 
 def run_again(*, user: Any, job: Job) -> Submission:
     """Queue a job that failed or was cancelled once more, with its recordings, parameters and seed."""
+    _is_whole(job)
     if job.state not in ENDED:
         raise Conflict(f"The job has not ended: it is {job.state}.")
     return submit(user=user, anew=job.state == "succeeded", **_same(job))
@@ -117,6 +122,11 @@ def run_again(*, user: Any, job: Job) -> Submission:
 def reproduce(*, user: Any, result: Result) -> Submission:
     """Compute a result again from the same inputs; the new result says whether the numbers agree."""
     return submit(user=user, anew=True, reproduces=result, **_same(result.job))
+
+
+def _is_whole(job: Job) -> None:
+    if job.parent_id is not None:
+        raise Conflict("This is a part of another job, which decides about it: cancel that one, or run it again.")
 
 
 def _same(job: Job) -> dict[str, Any]:

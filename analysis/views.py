@@ -108,7 +108,7 @@ def job_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
     """A job: how it goes or went, and its result."""
     job = selectors.job(request.user, job_id)
     context = _job_context(request, job)
-    if hasattr(job, "result"):
+    if job.parent_id is None and hasattr(job, "result"):
         context |= _result_context(selectors.result(request.user, job.result.pk))
     return render(request, "analysis/job.html", context)
 
@@ -130,11 +130,13 @@ def _job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
         "live": job.state not in ENDED,
         "left": selectors.time_left(job),
         "took": selectors.took(job),
+        "shards": selectors.shards(job),
+        "last_item": job.shard_stop - 1 if job.shard_stop else None,
         "chains": of_job(request.user, job)[:CHAINS_SHOWN],
         "ahead": selectors.ahead(job) if job.state == JobState.QUEUED else 0,
         "trouble": selectors.trouble(job),
         "may_change": can(request.user, "change", job),
-        "inputs": [row.recording for row in job.inputs.all()],
+        "inputs": [row.recording for row in (job.parent or job).inputs.all()],
         "parameters": forms.parameter_table(job.pipeline, job.parameters),
     }
 
@@ -169,6 +171,7 @@ def _result_context(result: Result) -> dict[str, Any]:
     headline = [metric for metric in metrics if metric.get("headline")]
     return {
         "result": result,
+        "shards": selectors.shards(result.job),
         "inputs": inputs,
         "parameters": forms.parameter_table(result.job.pipeline, result.job.parameters),
         "simulated_input": any(recording.simulated for recording in inputs),

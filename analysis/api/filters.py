@@ -14,6 +14,7 @@ class JobFilter(df.FilterSet):
     pipeline = df.CharFilter(help_text="Name of the pipeline.")
     recording = df.UUIDFilter(field_name="inputs__recording", help_text="Jobs that read this recording.")
     project = df.UUIDFilter(field_name="project_id", help_text="Jobs of this project.")
+    parent = df.UUIDFilter(field_name="parent_id", help_text="The parts that this job was split into.")
 
     class Meta:
         model = Job

@@ -62,14 +62,16 @@ class JobSerializer(serializers.ModelSerializer):
         model = Job
         fields: tuple[str, ...] = (
             "id", "pipeline", "version", "project", "recordings", "parameters", "seed", "state", "progress", "message",
-            "attempt", "error", "result", "user", "worker", "created", "started", "finished",
+            "attempt", "error", "result", "user", "worker", "created", "started", "finished", "parent", "shard_start",
+            "shard_stop",
         )  # fmt: skip
         read_only_fields = fields
 
     @extend_schema_field(serializers.UUIDField(allow_null=True))
     def get_result(self, job: Job) -> str | None:
         """Return the id of the result."""
-        result = getattr(job, "result", None)
+        # What a part found is only for its parent.
+        result = getattr(job, "result", None) if job.parent_id is None else None
         return str(result.pk) if result else None
 
     @extend_schema_field({"type": "array", "items": {"type": "string", "format": "uuid"}})

@@ -49,9 +49,11 @@ class JobViewSet(ReadViewSet):
     ordering_fields: ClassVar[list[str]] = ["created", "started", "finished", "state", "pipeline"]
 
     def get_queryset(self) -> Any:
-        """Jobs of the projects that the user sees."""
+        """Jobs of the projects that the user sees; parts of jobs only where they are asked for."""
         if self.action != "list":
-            return selectors.jobs(self.request.user).defer(None)
+            return selectors.every_job(self.request.user).defer(None)
+        if "parent" in self.request.query_params:
+            return selectors.every_job(self.request.user)
         return selectors.jobs(self.request.user)
 
     def get_serializer_class(self) -> type[BaseSerializer[Any]]:

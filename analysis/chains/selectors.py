@@ -14,7 +14,7 @@ from django.db.models import Count, Max, OuterRef, Prefetch, QuerySet, Subquery
 from analysis.chains.definitions import layers
 from analysis.chains.models import UNENDED, Chain, ChainSource, ChainState, ChainStep, StepState
 from analysis.jobs.models import Job, JobInput, JobState
-from analysis.selectors import time_left, took, trouble
+from analysis.selectors import COMPUTING, time_left, took, trouble
 from sessions.errors import NotFound
 from sessions.models import Animal
 from sessions.permissions import visible
@@ -150,7 +150,7 @@ def _left(step: ChainStep, usual: dict[str, float]) -> timedelta | None:
     if step.pipeline not in usual:
         return None
     whole = timedelta(seconds=usual[step.pipeline])
-    spent = took(step.job) if step.job is not None and step.job.state == JobState.RUNNING else None
+    spent = took(step.job) if step.job is not None and step.job.state in COMPUTING else None
     return max(timedelta(), whole - (spent or timedelta()))
 
 
@@ -178,6 +178,7 @@ def _usual_seconds(of: Chain, steps: Sequence[ChainStep]) -> dict[str, float]:
     known = (
         Job.objects.filter(
             project=of.session.project_id,
+            parent__isnull=True,
             pipeline__in={step.pipeline for step in steps if step.state in UNENDED},
             state=JobState.SUCCEEDED,
             started__isnull=False,

@@ -119,6 +119,28 @@ def null_histogram(null: Array, real: float, p: float, *, unit: str, shortest_sh
     )
 
 
+def null_by_lag(lags: Array, null: Array, real: float, *, unit: str) -> Figure:
+    """Draw the median error of every shifted data set ``(n,)`` over its lag (s) ``(n,)``, with the real one."""
+    return Figure(
+        name="null-by-lag",
+        title="Chance by lag",
+        caption=(
+            f"Median error of each of {null.size:,} shifted data sets over how far its spikes were shifted. Errors that"
+            " fall near some lags show behaviour that repeats itself there."
+        ),
+        panels=(
+            Panel(
+                Axis("lag", "s", low=0.0),
+                Axis("median error", unit, low=0.0),
+                (
+                    Points(lags, null, role="chance", label="shifted", size=3.0),
+                    Rule(real, axis="y", role="real", label="real", width=2.0),
+                ),
+            ),
+        ),
+    )
+
+
 def confusion(table: Array, *, unit: str, length: float) -> Figure:
     """Draw how often each true zone ``(row)`` was decoded as each zone ``(column)``.
 

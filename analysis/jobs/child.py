@@ -21,7 +21,8 @@ from typing import Any
 
 from analysis.jobs.inputfiles import check_and_hash, sha256_of
 from analysis.jobs.surroundings import surroundings, used
-from analysis.pipelines.base import InputFile, InputRecording, Output, PipelineError, Run
+from analysis.pipelines.base import InputFile, InputRecording, Output, Pipeline, PipelineError, Run
+from analysis.pipelines.sharded import Shard, ShardedPipeline
 
 FAILED = 3
 # So often at most a progress line is sent; a loop may call progress() a million times.
@@ -195,11 +196,23 @@ def compute(spec: dict[str, Any], folder: Path, voice: Voice) -> dict[str, Any]:
         log=voice.log,
     )
     began = time.perf_counter()
-    output = pipeline.run(run)
+    output = _run(pipeline, run, spec)
     seconds = time.perf_counter() - began
     voice.say(environment={"used": used()})
     voice.progress(1.0, "storing the result")
     return {**store(output, folder, made, voice.log), "seconds": seconds}
+
+
+def _run(pipeline: Pipeline, run: Run, spec: dict[str, Any]) -> Output:
+    """Run a pipeline as a whole, or some of its items, or put together what the parts computed."""
+    if not isinstance(pipeline, ShardedPipeline):
+        return pipeline.run(run)
+    if "items" in spec:
+        return pipeline.run_shard(run, range(*spec["items"]))
+    if spec.get("shards"):
+        shards = [Shard(range(*shard["items"]), Path(shard["path"]), shard["sha256"]) for shard in spec["shards"]]
+        return pipeline.run_gathered(run, shards)
+    return pipeline.run(run)
 
 
 def main(folder: Path) -> int:

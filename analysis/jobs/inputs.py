@@ -54,10 +54,11 @@ def describe(recording: Recording) -> dict[str, Any]:
 
 
 def inputs_of(job: Job) -> list[Recording]:
-    """Return the recordings of a job in the order given, with what ``describe`` needs."""
+    """Return the recordings of a job in the order given, with what ``describe`` needs; a part reads its parent's."""
+    whole = job.parent or job
     return [
         row.recording
-        for row in job.inputs.select_related("recording__session").prefetch_related("recording__files__root")
+        for row in whole.inputs.select_related("recording__session").prefetch_related("recording__files__root")
     ]
 
 

@@ -6,18 +6,21 @@ import uuid
 from typing import ClassVar
 
 from django.conf import settings
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import RangeOperators
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Func, Q
 from django.db.models.functions import Now
 
-from sessions.models import Project, Recording
+from sessions.models import Project, Recording, UuidRange
 
 
 class JobState(models.TextChoices):
-    """queued -> running -> succeeded | failed | cancelled."""
+    """queued -> running -> succeeded | failed | cancelled; wide work goes running -> in parts -> queued between."""
 
     QUEUED = "queued", "queued"
     RUNNING = "running", "running"
+    SPLIT = "split", "in parts"
     SUCCEEDED = "succeeded", "succeeded"
     FAILED = "failed", "failed"
     CANCELLED = "cancelled", "cancelled"
@@ -25,7 +28,13 @@ class JobState(models.TextChoices):
 
 ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 # Of one fingerprint only one job is in these states, unless somebody asked anew.
-ANSWERING = (JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED)
+ANSWERING = (JobState.QUEUED, JobState.RUNNING, JobState.SPLIT, JobState.SUCCEEDED)
+
+
+class ItemRange(Func):
+    """``int4range(start, stop)``, without its stop."""
+
+    function = "int4range"
 
 
 class Job(models.Model):
@@ -58,7 +67,11 @@ class Job(models.Model):
     log = models.TextField(blank=True)
     environment = models.JSONField(default=dict, blank=True)
     cancel_requested = models.BooleanField(default=False)
-    parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True, blank=True, related_name="children")
+    parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True, blank=True, related_name="shards")
+    shard_start = models.PositiveIntegerField(
+        null=True, blank=True, help_text="First of the parent's items that this part computes."
+    )
+    shard_stop = models.PositiveIntegerField(null=True, blank=True, help_text="The item after its last.")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="jobs")
     created = models.DateTimeField(db_default=Now(), editable=False)
     sent = models.DateTimeField(null=True, blank=True, help_text="When a worker was last woken for it.")
@@ -75,6 +88,27 @@ class Job(models.Model):
             ),
             models.CheckConstraint(
                 condition=~Q(state=JobState.RUNNING) | Q(heartbeat__isnull=False), name="job_running_has_heartbeat"
+            ),
+            models.CheckConstraint(
+                condition=Q(parent__isnull=True, shard_start__isnull=True, shard_stop__isnull=True)
+                | Q(
+                    parent__isnull=False,
+                    shard_start__isnull=False,
+                    shard_stop__isnull=False,
+                    shard_stop__gt=F("shard_start"),
+                ),
+                name="job_shard_has_items",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=JobState.SPLIT) | Q(parent__isnull=True), name="job_shard_is_not_split"
+            ),
+            ExclusionConstraint(
+                name="job_shards_share_no_item",
+                expressions=[
+                    (UuidRange("parent_id"), RangeOperators.OVERLAPS),
+                    (ItemRange("shard_start", "shard_stop"), RangeOperators.OVERLAPS),
+                ],
+                condition=Q(parent__isnull=False),
             ),
             models.UniqueConstraint(
                 fields=["fingerprint"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -40,9 +41,19 @@ def _git(*arguments: str) -> str:
 
 
 def provenance(
-    job: Job, *, inputs: list[dict[str, Any]], hashes: dict[str, str], environment: dict[str, Any], seconds: float
+    job: Job,
+    *,
+    inputs: list[dict[str, Any]],
+    hashes: dict[str, str],
+    environment: dict[str, Any],
+    seconds: float,
+    shards: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Return the provenance of a result as JSON; times are UTC, sizes bytes, ``compute_seconds`` the pipeline's own."""
+    """Return the provenance of a result as JSON; times are UTC, sizes bytes, ``compute_seconds`` the pipeline's own.
+
+    The seconds of all parts (``shards``, in order of their items) are counted in.
+    """
+    told = [{name: shard[name] for name in ("items", "worker", "attempt", "seconds", "sha256")} for shard in shards]
     return {
         "pipeline": job.pipeline,
         "version": job.version,
@@ -73,5 +84,6 @@ def provenance(
         "attempt": job.attempt,
         "queued": job.created.isoformat(),
         "started": job.started.isoformat() if job.started else None,
-        "compute_seconds": round(seconds, 3),
+        "compute_seconds": round(seconds + sum(shard["seconds"] for shard in told), 3),
+        **({"shards": told} if told else {}),
     }

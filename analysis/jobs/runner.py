@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from analysis.jobs import presence, storing, transitions
+from analysis.jobs import presence, sharding, storing, transitions
 from analysis.jobs.inputs import describe, inputs_of, keep_hashes
 from analysis.jobs.lease import Lease
 from analysis.jobs.models import Job
@@ -20,6 +20,7 @@ from analysis.jobs.patience import persist
 from analysis.jobs.process import Child, ending
 from analysis.jobs.provenance import provenance
 from analysis.jobs.transitions import Claim
+from analysis.pipelines.base import Pipeline
 
 LOOK_SECONDS = 0.5
 FULL_DISK = "The disk for results is full; free some space and run the job again."
@@ -56,6 +57,14 @@ def run(job_id: UUID | str) -> None:
         shutil.rmtree(storing.work_folder(held), ignore_errors=True)
 
 
+class SplitError(Exception):
+    """The work is better computed in parts: the ``items`` of each."""
+
+    def __init__(self, items: list[range]) -> None:
+        super().__init__(f"{len(items)} parts")
+        self.items = items
+
+
 class Attempt:
     """What one attempt knows: the job, its folder, and what the child said."""
 
@@ -66,7 +75,10 @@ class Attempt:
         self.hashes: dict[str, str] = {}
         self.environment: dict[str, Any] = {}
         self.inputs: list[dict[str, Any]] = []
-        self.job = Job.objects.select_related("project").get(pk=held.job_id)
+        self.job = Job.objects.select_related("project", "parent").get(pk=held.job_id)
+        self.shards = sharding.computed(self.job)
+        # What was done before this attempt: the parts.
+        self.done = transitions.PARTS_SHARE if self.shards else 0.0
 
     def outcome(self) -> Callable[[str], object]:
         """Compute, and return what writes the end of the attempt when it is given the rest of the log."""
@@ -74,6 +86,8 @@ class Attempt:
             self.compute()
         except StoppedError:
             return self._stopped()
+        except SplitError as split:
+            return self._split(split.items)
         except FailedError as failure:
             self.lease.log(failure.trace)
             return partial(self._fail, str(failure))
@@ -91,6 +105,9 @@ class Attempt:
             return lambda log: persist(lambda: transitions.cancelled(self.held, log=log))
         return lambda log: persist(lambda: transitions.give_back(self.held, log=log))
 
+    def _split(self, items: list[range]) -> Callable[[str], object]:
+        return lambda _log: persist(lambda: sharding.split(self.held, self.job.queue, items))
+
     def _fail(self, sentence: str, log: str) -> None:
         persist(lambda: transitions.fail(self.held, error=sentence, log=log))
 
@@ -98,8 +115,14 @@ class Attempt:
         logger.warning("Job %s is no longer this worker's; what it computed is dropped", self.held.job_id)
 
     def compute(self) -> None:
-        """Run the child to its end; ``output.json`` is then there. Raises ``FailedError`` or ``StoppedError``."""
-        self._check_pipeline()
+        """Run the child to its end; ``output.json`` is then there.
+
+        Raises ``FailedError`` or ``StoppedError``, and ``SplitError`` before anything was started.
+        """
+        pipeline = self._pipeline()
+        whole = self.job.parent is None and not self.shards
+        if whole and (items := sharding.parts(pipeline, self.job.parameters, sharding.slots(self.job.queue))):
+            raise SplitError(items)
         recordings = inputs_of(self.job)
         self.inputs = [describe(recording) for recording in recordings]
         spec = {
@@ -107,7 +130,10 @@ class Attempt:
             "parameters": self.job.parameters,
             "seed": self.job.seed,
             "recordings": self.inputs,
+            "shards": self.shards,
         }
+        if self.job.parent is not None:
+            spec["items"] = [self.job.shard_start, self.job.shard_stop]
         try:
             storing.clear_attempts(self.held)
             self.folder.mkdir(parents=True)
@@ -122,7 +148,7 @@ class Attempt:
             child.close()
         self._judge(status)
 
-    def _check_pipeline(self) -> None:
+    def _pipeline(self) -> Pipeline:
         from analysis.pipelines import registry
 
         try:
@@ -134,6 +160,7 @@ class Attempt:
                 f"The job was queued for {self.job.pipeline} {self.job.version}, and the worker now has"
                 f" {pipeline.version}: queue it again."
             )
+        return pipeline
 
     def _wait(self, child: Child) -> int:
         while True:
@@ -155,7 +182,7 @@ class Attempt:
 
     def _hear(self, message: dict[str, Any]) -> None:
         if "progress" in message:
-            self.lease.progress(message["progress"], message.get("message", ""))
+            self.lease.progress(self.done + (1 - self.done) * message["progress"], message.get("message", ""))
         if "log" in message:
             self.lease.log(message["log"])
         self.hashes.update(message.get("hashes", {}))
@@ -171,6 +198,7 @@ class Attempt:
                 hashes=self.hashes,
                 environment=self.environment,
                 seconds=manifest["seconds"],
+                shards=self.shards,
             )
             stored = storing.store(self.held, self.folder, manifest, comes_from, log)
         except OSError as error:

@@ -65,8 +65,8 @@ def store(held: Claim, work: Path, manifest: dict[str, Any], provenance: dict[st
     nothing is left.
     """
     folder = result_folder(held)
-    job = Job.objects.get(pk=held.job_id)
-    first = job.inputs.select_related("recording__session__project")[0]
+    job = Job.objects.select_related("parent").get(pk=held.job_id)
+    first = (job.parent or job).inputs.select_related("recording__session__project")[0]
     derived = Path(DERIVED) / str(first.recording_id) / str(held.job_id) / str(held.attempt)
     derived_root = Path(settings.LAB_DATA_ROOT)
     try:

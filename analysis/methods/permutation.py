@@ -33,6 +33,21 @@ def shift_lags(n_bins: int, *, shifts: int, minimum_bins: int, rng: np.random.Ge
     return rng.choice(choices, size=shifts, replace=shifts > choices.size)
 
 
+def shift_lag(number: int, *, seed: int, n_bins: int, minimum_bins: int) -> int:
+    """Draw the circular lag (bins) of permutation ``number``, at least ``minimum_bins`` from no shift both ways.
+
+    It depends on the seed and the number alone, so that it does not matter who computes which permutations. Errors:
+    ``InvalidDataError`` when the data are too short to be shifted that far.
+    """
+    if minimum_bins < 1:
+        raise InvalidDataError("A circular shift must move the data by at least one bin.")
+    if n_bins < 2 * minimum_bins:
+        raise InvalidDataError(
+            f"{n_bins} bins are too few to shift by at least {minimum_bins} bins in both directions."
+        )
+    return int(np.random.default_rng([seed, number]).integers(minimum_bins, n_bins - minimum_bins + 1))
+
+
 def circular_shift_null(
     values: NDArray[np.floating],
     lags: NDArray[Any],

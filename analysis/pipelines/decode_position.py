@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -10,9 +11,11 @@ from analysis.pipelines import clocks
 from analysis.pipelines.base import Input, InputRecording, Output, Parameters, Pipeline, PipelineError, Run
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-    from analysis.pipelines.position_decoders import TrackBehaviour
+    from analysis.methods.folds import Fold
+    from analysis.pipelines.position_decoders import DecoderBench, TrackBehaviour
 
 # A Gaussian over position samples is cut at three sigma, so this many sigmas are its full width.
 _KERNEL_SIGMAS = 6.0
@@ -26,8 +29,8 @@ def _quantity(default: Any, unit: str, text: str, **limits: Any) -> Any:
     return Field(default, description=text, json_schema_extra={"unit": unit}, **limits)
 
 
-class DecodePositionParameters(Parameters):
-    """All choices of the analysis; the defaults are those of a running rat on a linear track."""
+class TrackDecodingParameters(Parameters):
+    """What is decoded and how it is cross-validated; the defaults are those of a running rat on a linear track."""
 
     decoder: Literal["bayesian", "bayesian-chosen", "state-space", "state-space-causal", "ridge"] = Field(
         "bayesian",
@@ -37,10 +40,6 @@ class DecodePositionParameters(Parameters):
             "as a chain over time, with the spikes before and after a bin ('state-space-causal': before only). "
             "'ridge': linear, the baseline."
         ),
-    )
-    compare: bool = Field(
-        default=False,
-        description="Decode with every decoder on the same folds, too, and show errors and times side by side.",
     )
     epoch_start: float | None = _quantity(None, "s", "Start of the time decoded; the first position when empty.")
     epoch_stop: float | None = _quantity(None, "s", "End of the time decoded; the last position when empty.")
@@ -66,14 +65,6 @@ class DecodePositionParameters(Parameters):
     )
     guard: float = _quantity(
         1.0, "s", "Time left out between training and tested bins; at least the window and all smoothing.", ge=0, le=60
-    )
-    shifts: int | None = _quantity(
-        None,
-        "shifts",
-        "Circular shifts of all units together, each with the whole cross-validation; 0 skips the test. When empty, "
-        "1000 for the Bayesian decoder as set and 19 for those that choose their settings, which take seconds a shift.",
-        ge=0,
-        le=10_000,
     )
     shortest_shift: float = _quantity(20.0, "s", "Least distance of a shift from none.", ge=20, le=86_400)
     track_length: float | None = _quantity(
@@ -106,6 +97,23 @@ class DecodePositionParameters(Parameters):
         return self
 
 
+class DecodePositionParameters(TrackDecodingParameters):
+    """All choices of the analysis."""
+
+    compare: bool = Field(
+        default=False,
+        description="Decode with every decoder on the same folds, too, and show errors and times side by side.",
+    )
+    shifts: int | None = _quantity(
+        None,
+        "shifts",
+        "Circular shifts of all units together, each with the whole cross-validation; 0 skips the test. When empty, "
+        "1000 for the Bayesian decoder as set and 19 for those that choose their settings, which take seconds a shift.",
+        ge=0,
+        le=10_000,
+    )
+
+
 class DecodePosition(Pipeline):
     """Decoding of position along a track, cross-validated over blocks and tested by circular shifts."""
 
@@ -128,15 +136,26 @@ class DecodePosition(Pipeline):
             raise PipelineError(str(error)) from error
 
 
-def _decode(run: Run) -> Output:
+@dataclass(frozen=True)
+class Prepared:
+    """All that a decoder needs: ``counts`` of the window ``(n_bins, n_units)``, the folds, and the decoders on them."""
+
+    behaviour: TrackBehaviour
+    counts: NDArray[np.floating]
+    blocks: list[Fold]
+    laps: int
+    bench: DecoderBench
+
+
+def prepare(run: Run) -> Prepared:
+    """Read the recordings of a run with ``TrackDecodingParameters``, and bin and cut them into folds."""
     import numpy as np
 
-    from analysis.methods import decoding, folds, permutation, position, spikes
-    from analysis.pipelines.position_decoders import LABELS, DecoderBench
-    from analysis.pipelines.position_output import Outcome, position_output
+    from analysis.methods import folds, position, spikes
+    from analysis.pipelines.position_decoders import DecoderBench
     from analysis.readers import read_spikes
 
-    settings: DecodePositionParameters = run.parameters
+    settings: TrackDecodingParameters = run.parameters
     units_recording, position_recording = _one(run, "units"), _one(run, "position")
     run.progress(0.02, "reading positions and spikes")
     behaviour = _behaviour(run, position_recording)
@@ -162,6 +181,19 @@ def _decode(run: Run) -> Output:
     else:
         blocks = folds.contiguous_folds(counts.shape[0], folds=settings.folds, guard_bins=guard_bins)
     bench = DecoderBench(settings, behaviour, blocks, single=single, windowed=counts, guard_bins=guard_bins)
+    return Prepared(behaviour, counts, blocks, lap_ends.size, bench)
+
+
+def _decode(run: Run) -> Output:
+    import numpy as np
+
+    from analysis.methods import decoding, folds, permutation
+    from analysis.pipelines.position_decoders import LABELS
+    from analysis.pipelines.position_output import Outcome, position_output
+
+    settings: DecodePositionParameters = run.parameters
+    prepared = prepare(run)
+    behaviour, counts, bench = prepared.behaviour, prepared.counts, prepared.bench
     run.progress(0.1, "decoding")
     attempt = bench.decode(settings.decoder)
     if attempt.units_used.min() == 0:
@@ -200,14 +232,14 @@ def _decode(run: Run) -> Output:
     run.progress(0.88, "measuring and drawing")
     true, found = behaviour.position[bench.rows], attempt.position[bench.rows]
     measured = decoding.accuracy(true, found)
-    block = folds.block_of(blocks)
+    block = folds.block_of(prepared.blocks)
     interval = permutation.block_bootstrap(
         np.abs(true - found), block[bench.rows], lambda values: float(np.median(values)), repeats=1000, rng=rng
     )
     p = permutation.permutation_p(measured.median, null, smaller_is_better=True) if null.size else None
     return position_output(
         run,
-        Outcome(behaviour, bench, attempts, counts, block, lap_ends.size, measured, interval, null, shifted_errors, p),
+        Outcome(behaviour, bench, attempts, counts, block, prepared.laps, measured, interval, null, shifted_errors, p),
     )
 
 
@@ -225,7 +257,7 @@ def _behaviour(run: Run, recording: InputRecording) -> TrackBehaviour:
     from analysis.pipelines.position_decoders import TrackBehaviour
     from analysis.readers import read_position
 
-    settings: DecodePositionParameters = run.parameters
+    settings: TrackDecodingParameters = run.parameters
     tracked = read_position(recording)
     finite = np.isfinite(tracked.time)
     first = tracked.time[finite].min() if settings.epoch_start is None else settings.epoch_start

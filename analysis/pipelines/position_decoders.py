@@ -14,7 +14,7 @@ from analysis.methods import decoders, decoding, linear, statespace
 from analysis.methods.folds import Fold, NestedFolds
 
 if TYPE_CHECKING:
-    from analysis.pipelines.decode_position import DecodePositionParameters
+    from analysis.pipelines.decode_position import TrackDecodingParameters
 
 LABELS = {
     "bayesian": "Bayesian, as set",
@@ -63,7 +63,7 @@ class DecoderBench:
 
     def __init__(
         self,
-        settings: DecodePositionParameters,
+        settings: TrackDecodingParameters,
         track: TrackBehaviour,
         folds: Sequence[Fold],
         *,

@@ -21,6 +21,7 @@ NOTHING = "\N{EN DASH}"
 STATES: dict[str, tuple[str, str, str]] = {
     JobState.QUEUED: ("◷", "chip", "queued"),
     JobState.RUNNING: ("▶", "chip chip-accent", "running"),
+    JobState.SPLIT: ("▥", "chip chip-accent", "in parts"),
     JobState.SUCCEEDED: ("✓", "chip chip-good", "succeeded"),
     JobState.FAILED: ("▲", "chip chip-bad", "failed"),
     JobState.CANCELLED: ("■", "chip", "cancelled"),

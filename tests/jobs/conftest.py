@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ENTRY_POINTS = """[labsite.pipelines]
 test.mean = tests.jobs.pipelines:Mean
 test.gate = tests.jobs.pipelines:Gate
+test.items = tests.jobs.pipelines:Items
 """
 
 
@@ -148,12 +149,12 @@ def lab_environment(place: Path) -> dict[str, str]:
 class WorkerProcess:
     """A real Celery worker on the test's database."""
 
-    def __init__(self, place: Path, name: str, queues: str = "cpu") -> None:
+    def __init__(self, place: Path, name: str, queues: str = "cpu", slots: int = 2) -> None:
         self.name = f"{name}@test"
         self._log = (place / "logs" / f"{name}.log").open("ab")
         self.process = subprocess.Popen(
             [
-                sys.executable, "-m", "celery", "-A", "labsite.celery", "worker", "--pool", "threads", "-c", "2",
+                sys.executable, "-m", "celery", "-A", "labsite.celery", "worker", "--pool", "threads", "-c", str(slots),
                 "-Q", queues, "-n", self.name, "--without-gossip", "--without-mingle", "-l", "INFO",
             ],
             cwd=ROOT,
@@ -181,11 +182,11 @@ class WorkerProcess:
 
 @pytest.fixture
 def workers(transactional_db, place) -> Iterator[Callable[..., WorkerProcess]]:
-    """Start real workers of the queue cpu: ``workers("one")``; all end with the test."""
+    """Start real workers of the queue cpu: ``workers("one", slots=1)``; all end with the test."""
     started: list[WorkerProcess] = []
 
-    def start(name: str = "one") -> WorkerProcess:
-        started.append(WorkerProcess(place, name))
+    def start(name: str = "one", slots: int = 2) -> WorkerProcess:
+        started.append(WorkerProcess(place, name, slots=slots))
         return started[-1]
 
     yield start
@@ -206,7 +207,7 @@ def shared_process(django_db_setup, django_db_blocker, place) -> Iterator[Worker
 def worker(transactional_db, shared_process, monkeypatch, fast) -> WorkerProcess:
     """A worker that computes what the test queues."""
     assert shared_process.process.poll() is None
-    for name in ("test.mean", "test.gate"):
+    for name in ("test.mean", "test.gate", "test.items"):
         monkeypatch.setattr(type(registry.get(name)), "queue", "shared")
     return shared_process
 

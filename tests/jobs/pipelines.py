@@ -22,6 +22,7 @@ from analysis.pipelines.base import (
     PipelineError,
     Run,
 )
+from analysis.pipelines.sharded import ShardedPipeline
 
 # A worker of another queue queues what follows its jobs there, too.
 QUEUE = os.environ.get("LAB_TEST_QUEUE", "cpu")
@@ -113,3 +114,48 @@ class Gate(Pipeline):
         np.savez(run.folder / "ones.npz", lfp=np.ones((100, 1), "f4"), rate=np.array(1000.0))
         made = DerivedRecording("lfp", "lfp-npz", ("ones.npz",), {"unit": "mV"}, rate=1000.0, channels=1)
         return Output(metrics={"pid": Metric(os.getpid())}, recordings=[made])
+
+
+class ItemsParameters(Parameters):
+    """Of ``test.items``."""
+
+    folder: str
+    count: int = 12
+    least: int = 1
+    waits_at: int | None = Field(None, description="The item that waits for leave to go on.")
+    bad: int | None = Field(None, description="The item that cannot be computed.")
+
+
+class Items(ShardedPipeline):
+    """Draws a number for each item; a test stops it at any item, or has it fail there."""
+
+    name = "test.items"
+    version = "1.0"
+    summary = "The mean of drawn numbers."
+    inputs = (Input(("lfp",), "not read"),)
+    parameters = ItemsParameters
+    queue = QUEUE
+
+    def items(self, parameters: ItemsParameters) -> int:
+        return parameters.count
+
+    def least_items(self, parameters: ItemsParameters) -> int:
+        return parameters.least
+
+    def rows(self, run: Run, items: range) -> np.ndarray:
+        folder = Path(run.parameters.folder)
+        rows = np.empty((len(items), 1))
+        for row, item in enumerate(items):
+            if item == run.parameters.waits_at:
+                (folder / f"started-{os.getpid()}").write_text(str(os.getpid()))
+                while not (folder / "go").exists():
+                    time.sleep(0.02)
+            if item == run.parameters.bad:
+                raise PipelineError(f"Item {item} has no spikes.")
+            rows[row] = np.random.default_rng([run.seed, item]).random()
+            run.progress((row + 1) / len(items), f"item {item}")
+        return rows
+
+    def gather(self, run: Run, rows: np.ndarray) -> Output:
+        np.save(run.folder / "all.npy", rows)
+        return Output(metrics={"mean": Metric(float(rows.mean())), "items": Metric(len(rows))}, artifacts=["all.npy"])

@@ -74,7 +74,8 @@ def job_of(chain: Chain, name: str) -> Job:
 def test_steps_run_after_each_other_on_what_the_ones_before_made_and_are_computed_once(lab, worker):
     steps = (step("smooth"), step("both", SESSION, "smooth", window=2))
     chain = begin(lab, *steps)
-    assert states(chain) == {"smooth": "queued", "both": "waiting"}
+    assert states(chain)["smooth"] in ("queued", "running")
+    assert states(chain)["both"] == "waiting"
 
     def look() -> bool:
         chain.refresh_from_db()

@@ -48,6 +48,14 @@ def shift_lag(number: int, *, seed: int, n_bins: int, minimum_bins: int) -> int:
     return int(np.random.default_rng([seed, number]).integers(minimum_bins, n_bins - minimum_bins + 1))
 
 
+def shuffled(labels: NDArray[Any], number: int, *, seed: int) -> NDArray[Any]:
+    """Return the labels ``(n,)`` of one session in the order of permutation ``number``.
+
+    As with ``shift_lag``, the seed and the number alone decide.
+    """
+    return np.random.default_rng([seed, number]).permutation(labels)
+
+
 def circular_shift_null(
     values: NDArray[np.floating],
     lags: NDArray[Any],

@@ -90,6 +90,22 @@ class LabelTest:
     p: float
 
 
+def told_apart(counts: NDArray[Any], labellings: NDArray[Any], fold: NDArray[Any], *, n_odours: int) -> NDArray[Any]:
+    """Return the mean decoded probability of the odour that each labelling says, ``(n_labellings,)``.
+
+    ``counts`` ``(n_trials, n_units)``, ``labellings`` ``(n_labellings, n_trials)`` from 0, ``fold`` ``(n_trials,)``;
+    every labelling has its own whole cross-validation. Errors: ``InvalidDataError`` where a fold would train without
+    one of the odours.
+    """
+    for number in np.unique(fold):
+        present = (labellings[:, fold != number, None] == np.arange(n_odours)).any(axis=1)
+        if not present.all():
+            raise InvalidDataError("Too few correct in-sequence trials: a fold would train without one of the odours.")
+    every = np.ones(fold.size, dtype=bool)
+    posterior = decode_odours(counts, labellings, every, fold, n_odours=n_odours)
+    return np.asarray(np.take_along_axis(posterior, labellings[..., None], axis=-1)[..., 0].mean(axis=-1))
+
+
 def label_test(
     counts: NDArray[Any],
     labels: NDArray[Any],
@@ -107,13 +123,7 @@ def label_test(
     values, real_labels = counts[trained], labels[trained]
     labellings = np.stack([real_labels, *(rng.permutation(real_labels) for _ in range(permutations))])
     fold = rng.permutation(np.arange(real_labels.size) % folds)
-    every = np.ones(real_labels.size, dtype=bool)
-    for number in range(folds):
-        present = (labellings[:, fold != number, None] == np.arange(n_odours)).any(axis=1)
-        if not present.all():
-            raise InvalidDataError("Too few correct in-sequence trials: a fold would train without one of the odours.")
-    posterior = decode_odours(values, labellings, every, fold, n_odours=n_odours)
-    told = np.take_along_axis(posterior, labellings[..., None], axis=-1)[..., 0].mean(axis=-1)
+    told = told_apart(values, labellings, fold, n_odours=n_odours)
     return LabelTest(float(told[0]), told[1:], permutation_p(float(told[0]), told[1:], smaller_is_better=False))
 
 

@@ -24,6 +24,7 @@ from analysis.pipelines.ephys_spikes import EphysSpikes
 from analysis.pipelines.lfp_bands import LfpBands
 from analysis.pipelines.lfp_phase import LfpPhase
 from analysis.pipelines.lfp_ripples import LfpRipples
+from analysis.pipelines.stats_labels import StatsLabels
 from analysis.pipelines.stats_permutation import StatsPermutation
 from analysis.pipelines.video_model import VideoModel
 from analysis.pipelines.video_track import VideoTrack
@@ -39,6 +40,7 @@ _OURS: tuple[type[Pipeline], ...] = (
     LfpBands,
     LfpPhase,
     LfpRipples,
+    StatsLabels,
     StatsPermutation,
     VideoModel,
     VideoTrack,

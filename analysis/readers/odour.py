@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +61,32 @@ def open_triple(recording: InputRecording, path: Path) -> Contents:
         "units": int(spikes.shape[1]),
     }
     return Contents("odour-triple", tuple(found.values()), tuple(streams), notes=tuple(notes), more=more)
+
+
+@dataclass(frozen=True)
+class OdourTrials:
+    """``counts`` ``(n_trials, n_units, n_bins)`` in bins of 10 ms; the rest ``(n_trials,)``, odours as written."""
+
+    counts: NDArray[Any]
+    odour: NDArray[Any]
+    correct: NDArray[np.bool_]
+    in_sequence: NDArray[np.bool_]
+
+
+def read_odour_trials(recording: InputRecording) -> OdourTrials:
+    """Return the trials of a NumPy triple; ``PipelineError`` when the recording is none, or its files do not fit."""
+    if recording.format != "odour-triple":
+        raise PipelineError(
+            f"{recording.label or 'The recording'} is {recording.format}, which has no odour for each trial; the three"
+            " .npy files of an odour-sequence laboratory have."
+        )
+    path = recording.files[0].path
+    open_triple(recording, path)
+    found = odour_files(path)
+    trials = _numbers(found[ODOUR[0]], 2)
+    return OdourTrials(
+        np.asarray(_numbers(found[ODOUR[1]], 3), float), trials[:, 3], trials[:, 0] == 1, trials[:, 1] == 1
+    )
 
 
 def _stream(name: str, array: NDArray, rate: float, unit: str, gain: float | None, *, unit_axis: int) -> Stream:

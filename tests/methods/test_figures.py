@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from analysis.figures import colours, decoding, page, paper, tracking
+from analysis.figures import colours, decoding, odours, page, paper, tracking
 from analysis.figures import lfp as lfp_figures
 from analysis.figures.spec import MOST_POINTS, Axis, Band, Figure, Image, Line, Panel, Spans, every, reduce_trace
 from analysis.methods import spectral
@@ -37,6 +37,9 @@ def made() -> list[Figure]:
         decoding.posterior_heat_map(time, posterior, true, np.abs(np.cos(time / 5)) > 0.3, unit="cm", length=100),
         decoding.error_distribution(error, error * 3, unit="cm", length=100),
         decoding.null_histogram(rng.normal(34, 3, 200), 6.0, 1 / 201, unit="cm", shortest_shift=20),
+        decoding.null_by_lag(rng.uniform(20, 400, 200), rng.normal(34, 3, 200), 6.0, unit="cm"),
+        odours.label_null(rng.normal(0.2, 0.02, 200), 0.8, 1 / 201),
+        odours.odour_confusion(rng.integers(0, 20, (5, 5)), tuple("ABCDE")),
         decoding.confusion(confusion, unit="%", length=100),
         decoding.error_by_place(true, error, unit="%", length=100),
         decoding.error_by_fold(rng.uniform(3, 9, 10), np.full(10, 40), 34.0, unit="%"),

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from analysis.methods.errors import InvalidDataError
+from analysis.methods.odour_sessions import OdourTruth, simulate_odour_session
 from analysis.methods.permutation import shift_lag
 from analysis.pipelines import registry
 from analysis.pipelines.base import PipelineError, Run
 from analysis.pipelines.sharded import ROWS, Shard
-from tests.methods.running import recording
+from tests.methods.running import recording, run_pipeline
 
 
 @pytest.fixture
@@ -101,3 +102,57 @@ def test_lags_keep_their_distance_and_are_every_one_of_them():
     assert drawn == set(range(20, 31))
     with pytest.raises(InvalidDataError, match="39 bins are too few"):
         shift_lag(0, seed=4, n_bins=39, minimum_bins=20)
+
+
+def odours(folder: Path, *, peak: float, seed: int = 1):
+    """Write a simulated session of the odour task as the three files of a laboratory."""
+    folder.mkdir()
+    session = simulate_odour_session(OdourTruth(units=20, rounds=12, peak=peak), seed=seed)
+    info = np.zeros((session.odour.size, 5))
+    info[:, 0], info[:, 1], info[:, 3] = session.correct, session.in_sequence, session.odour + 1
+    np.save(folder / "rat_trial_info.npy", info)
+    np.save(folder / "rat_spike_data_binned.npy", session.counts)
+    return recording("units", "odour-triple", folder / "rat_trial_info.npy"), session
+
+
+def test_shuffled_labels_test_odours_and_the_split_changes_no_digit(tmp_path):
+    units, session = odours(tmp_path / "rat", peak=6.0)
+    output, _ = run_pipeline("stats.labels", tmp_path / "whole", units, seed=2, permutations=150)
+    metrics = output.metrics
+    assert metrics["p"].value == 1 / 151
+    assert metrics["probability"].value > 0.5
+    assert metrics["chance"].value == pytest.approx(0.2, abs=0.05)
+    assert metrics["trials"].value == np.count_nonzero(session.correct & session.in_sequence)
+    pipeline = registry.get("stats.labels")
+
+    def run(name: str) -> Run:
+        (tmp_path / name).mkdir()
+        settled = pipeline.parameters(permutations=150)
+        return Run((units,), settled, 2, tmp_path / name, lambda _share, _message="": None, lambda _line: None)
+
+    shards = []
+    for items in (range(1), range(1, 66), range(66, 150)):
+        pipeline.run_shard(run(f"{items.start}"), items)
+        path = tmp_path / f"{items.start}" / ROWS
+        shards.append(Shard(items, path, hashlib.sha256(path.read_bytes()).hexdigest()))
+    assert pipeline.run_gathered(run("gathered"), shards).metrics == metrics
+    tables = [(tmp_path / name / "permutations.csv").read_bytes() for name in ("whole", "gathered")]
+    assert tables[0] == tables[1]
+
+
+def test_units_that_know_nothing_of_odours_have_a_uniform_p(tmp_path):
+    found = []
+    for seed in range(20):
+        units, _ = odours(tmp_path / f"rat-{seed}", peak=0.0, seed=seed)
+        output, _ = run_pipeline("stats.labels", tmp_path / f"{seed}", units, seed=seed, permutations=39)
+        found.append(output.metrics["p"].value)
+    assert sum(p <= 0.2 for p in found) <= 9
+    assert 3 <= sum(p <= 0.5 for p in found) <= 17
+
+
+def test_what_has_no_odours_is_told(track, tmp_path):
+    with pytest.raises(PipelineError, match="has no odour for each trial"):
+        run_pipeline("stats.labels", tmp_path / "one", track[0], permutations=5)
+    units, _ = odours(tmp_path / "rat", peak=6.0)
+    with pytest.raises(PipelineError, match="The trials last 1 s"):
+        run_pipeline("stats.labels", tmp_path / "two", units, permutations=5, stop=2.0)

@@ -65,31 +65,31 @@ def swept(job: Job, seconds: float = 60.0) -> Job:
 
 
 def test_a_wide_job_is_computed_in_parts_and_its_pages_and_lists_show_one_job(lab, worker, gate, client):
-    job = queue(lab, gate, waits_at=5, least=4)
+    job = queue(lab, gate, waits_at=3, least=6)
     pid_at(gate)
-    until(lambda: job.shards.filter(state=JobState.SUCCEEDED).count() == 2)
+    until(lambda: job.shards.filter(state=JobState.SUCCEEDED).exists())
 
     def told() -> bool:
         job.refresh_from_db()
-        return job.message == "2 of 3 parts computed"
+        return job.message == "1 of 2 parts computed"
 
     until(told)
     assert (job.state, job.worker) == (JobState.SPLIT, "shared@test")
-    assert 0.6 <= job.progress < 0.9
-    assert [(shard.shard_start, shard.shard_stop) for shard in selectors.shards(job)] == [(0, 4), (4, 8), (8, 12)]
+    assert 0.45 <= job.progress < 0.9
+    assert [(shard.shard_start, shard.shard_stop) for shard in selectors.shards(job)] == [(0, 6), (6, 12)]
     client.force_login(lab.viewer)
     page = client.get(f"/jobs/{job.pk}/").content.decode()
-    assert "2 of 3 parts computed" in page
-    part = job.shards.get(shard_start=4)
+    assert "1 of 2 parts computed" in page
+    part = job.shards.get(shard_start=0)
     assert f'href="/jobs/{part.pk}/"' in page
     of_part = client.get(f"/jobs/{part.pk}/").content.decode()
-    assert "items 4 to 7" in of_part
+    assert "items 0 to 5" in of_part
     assert f'href="/jobs/{job.pk}/"' in of_part
     (gate / "go").touch()
     ended(job)
     assert (job.state, job.error, job.attempt, job.progress) == (JobState.SUCCEEDED, "", 2, 1.0)
     assert numbers(job) == drawn()
-    assert [shard["items"] for shard in job.result.provenance["shards"]] == [[0, 4], [4, 8], [8, 12]]
+    assert [shard["items"] for shard in job.result.provenance["shards"]] == [[0, 6], [6, 12]]
     assert list(selectors.jobs(lab.viewer)) == [job]
     assert list(selectors.results(lab.viewer)) == [job.result]
     with pytest.raises(NotFound):
@@ -118,9 +118,9 @@ def test_a_cancel_ends_every_part_and_a_part_is_nobodys_to_cancel(lab, worker, g
 
 
 def test_a_part_that_fails_ends_the_job_with_its_sentence_and_the_other_parts(lab, worker, gate):
-    job = ended(queue(lab, gate, waits_at=0, bad=4))
+    job = ended(queue(lab, gate, waits_at=0, bad=7, least=6))
     assert job.state == JobState.FAILED
-    assert job.error == "Part 2 of 4 failed: Item 4 has no spikes."
+    assert job.error == "Part 2 of 2 failed: Item 7 has no spikes."
     until(lambda: not job.shards.exclude(state__in=ENDED).exists())
     assert job.shards.get(shard_start=0).state == JobState.CANCELLED
     assert run_again(user=lab.experimenter, job=job).created

@@ -232,7 +232,17 @@ def test_p_is_the_same_to_the_digit_on_one_worker_on_two_and_when_one_of_them_is
     assert set(four.shards.values_list("worker", flat=True)) == {"first@test", "second@test"}
 
     killed = reproduce(user=lab.experimenter, result=job.result).job
-    until(lambda: killed.shards.filter(state=JobState.RUNNING, worker="first@test", progress__gt=0).exists(), 60.0)
+    computing = killed.shards.filter(state=JobState.RUNNING, worker="first@test")
+    until(computing.filter(progress__gt=0).exists, 60.0)
+
+    def held_in_the_middle() -> bool:
+        two[0].signal(signal.SIGSTOP)
+        if computing.exists():
+            return True
+        two[0].signal(signal.SIGCONT)
+        return False
+
+    until(held_in_the_middle, 60.0)
     two[0].signal(signal.SIGKILL)
     two[0].wait()
     swept(killed)

@@ -33,15 +33,25 @@ def label_null(null: NDArray[np.floating], real: float, p: float) -> Figure:
     )
 
 
-def odour_confusion(table: NDArray[np.integer], names: tuple[str, ...]) -> Figure:
-    """Draw how many trials of each odour (row) were decoded as each odour (column), ``(n_odours, n_odours)``."""
+def odour_confusion(
+    table: NDArray[np.integer],
+    names: tuple[str, ...],
+    *,
+    name: str = "confusion",
+    title: str = "Confusion",
+    trials: str = "trials",
+) -> Figure:
+    """Draw how many trials of each odour (row) were decoded as each odour (column), ``(n_odours, n_odours)``.
+
+    ``trials`` says which they are, for the caption.
+    """
     visits = table.sum(axis=1, keepdims=True)
     shares = np.divide(table, visits, out=np.full(table.shape, np.nan), where=visits > 0)
     ends = (0.5, len(names) + 0.5)
     return Figure(
-        name="confusion",
-        title="Confusion",
-        caption=f"Share of the trials of each odour that were decoded as each odour; {int(table.sum()):,} trials.",
+        name=name,
+        title=title,
+        caption=f"Share of the trials of each odour that were decoded as each odour; {int(table.sum()):,} {trials}.",
         aspect=0.85,
         panels=(
             Panel(

@@ -2,7 +2,8 @@
 
 Each unit prefers one odour. While the animal pokes, the odour that is present drives it, and so, more weakly, do the
 one before and the one after it in the sequence, each around its own phase of theta. Neighbours are those of the
-presented odour, in sequence or not; the first odour has none before it, the last none after it.
+presented odour, in sequence or not; the first odour has none before it, the last none after it. Before the poke no
+odour drives any unit.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class OdourTruth:
 
 @dataclass(frozen=True)
 class OdourSession:
-    """One simulated session, its bins 10 ms from the poke on.
+    """One simulated session, its bins 10 ms from the poke on, or from so long before it as was asked.
 
     ``counts`` ``(n_trials, n_units, n_bins)``; ``phase`` of theta (rad) ``(n_trials, n_bins)``; ``odour`` and
     ``position`` ``(n_trials,)`` from 0; ``in_sequence`` and ``correct`` ``(n_trials,)``; ``expected`` counts under
@@ -63,8 +64,13 @@ class OdourSession:
         return float(np.mean(likelihood.argmax(axis=0) == self.odour[trials]))
 
 
-def simulate_odour_session(truth: OdourTruth, *, seed: int, n_bins: int = 100, bin_width: float = 0.01) -> OdourSession:
-    """Draw a session; ``bin_width`` in s. Errors: ``InvalidDataError`` for fewer than three odours."""
+def simulate_odour_session(
+    truth: OdourTruth, *, seed: int, n_bins: int = 100, bin_width: float = 0.01, before: int = 0
+) -> OdourSession:
+    """Draw a session; ``bin_width`` in s, the first ``before`` of ``n_bins`` before the poke.
+
+    Errors: ``InvalidDataError`` for fewer than three odours.
+    """
     if truth.odours < 3:
         raise InvalidDataError("A sequence with odours before and after needs at least three odours.")
     rng = np.random.default_rng(seed)
@@ -86,6 +92,7 @@ def simulate_odour_session(truth: OdourTruth, *, seed: int, n_bins: int = 100, b
     expected = np.full((truth.odours, position.size, truth.units, n_bins), truth.base)
     for step, strength in ((-1, truth.neighbours), (0, 1.0), (1, truth.neighbours)):
         drive = strength * (1 + np.cos(phase - np.pi - step * np.deg2rad(truth.lag)))
+        drive[:, :before] = 0
         expected += padded[1 + step : 1 + step + truth.odours, None, :, None] * drive[:, None, :]
     expected *= bin_width
     counts = rng.poisson(expected[odour, np.arange(position.size)])

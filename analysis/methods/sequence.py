@@ -39,6 +39,19 @@ def trial_folds(labels: NDArray[Any], trained: NDArray[Any], *, folds: int, rng:
     return fold
 
 
+def balanced(labels: NDArray[Any], trained: NDArray[Any], fold: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+    """Return which of the ``trained`` trials train when every odour has as many in every fold, by subsampling."""
+    kept = np.zeros(labels.size, dtype=bool)
+    for number in np.unique(fold):
+        members = [
+            np.flatnonzero(trained & (fold == number) & (labels == odour)) for odour in np.unique(labels[trained])
+        ]
+        least = min(trials.size for trials in members)
+        for trials in members:
+            kept[rng.permutation(trials)[:least]] = True
+    return kept
+
+
 def _held_out(
     counts: NDArray[Any], labels: NDArray[Any], trained: NDArray[Any], fold: NDArray[Any], n_odours: int
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:

@@ -37,24 +37,65 @@ class ThetaLag:
     interval: tuple[float, float]
 
 
+@dataclass(frozen=True)
+class ThetaModel:
+    """What all units share: ``lag`` and ``phase`` (rad) of the present odour, ``depth`` of the cosine, from 0 to 1.
+
+    ``neighbours`` is the drive by the odours before and after as a part of that by the present one.
+    """
+
+    lag: float
+    phase: float
+    depth: float
+    neighbours: float
+
+    def design(self, phases: NDArray[Any], n_odours: int) -> NDArray[Any]:
+        """Return what each odour's drive, and last the base, adds to a rate.
+
+        ``(n_odours presented, n_phases, n_odours + 1)`` at ``phases`` (rad) ``(n_phases,)``.
+        """
+        table = np.zeros((n_odours, len(phases), n_odours + 1))
+        table[..., -1] = 1.0
+        for step, strength in self._steps():
+            wave = strength * (1 + self.depth * np.cos(phases - self.phase - step * self.lag))
+            table[..., :n_odours] += np.eye(n_odours, k=step)[:, None] * wave[:, None]
+        return table
+
+    def harmonics(self, n_odours: int) -> NDArray[Any]:
+        """Return the same as mean and first harmonic (cosine, sine), ``(3, n_odours, n_odours + 1)``."""
+        table = np.zeros((3, n_odours, n_odours + 1))
+        table[0, :, -1] = 1.0
+        for step, strength in self._steps():
+            angle = self.phase + step * self.lag
+            wave = np.array([1.0, self.depth * np.cos(angle), self.depth * np.sin(angle)])
+            table[:, :, :n_odours] += wave[:, None, None] * strength * np.eye(n_odours, k=step)
+        return table
+
+    def _steps(self) -> tuple[tuple[int, float], ...]:
+        return (-1, self.neighbours), (0, 1.0), (1, self.neighbours)
+
+
 @cache
-def _projections(n_odours: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the lag of each grid point and its projection ``(n_points, 3 n_odours, 3 n_odours)`` on the model."""
-    lags, projections = [], []
-    for lag, phase, depth, weight in product(np.deg2rad(LAGS), np.deg2rad(PHASES), DEPTHS, NEIGHBOURS):
-        design = np.zeros((3, n_odours, n_odours + 1))
-        design[0, :, -1] = 1.0
-        for step, strength in ((-1, weight), (0, 1.0), (1, weight)):
-            shift = strength * np.eye(n_odours, k=step)
-            angle = phase + step * lag
-            design[:, :, :n_odours] += (
-                np.array([1.0, depth * np.cos(angle), depth * np.sin(angle)])[:, None, None] * shift
-            )
-        left, values, _ = np.linalg.svd(design.reshape(3 * n_odours, -1), full_matrices=False)
+def _grid(n_odours: int) -> tuple[tuple[ThetaModel, ...], NDArray[Any]]:
+    """Return every model of the grid and its projection, flat ``(n_models, (3 n_odours) ** 2)``."""
+    models, projections = [], []
+    for lag, phase, depth, neighbours in product(np.deg2rad(LAGS), np.deg2rad(PHASES), DEPTHS, NEIGHBOURS):
+        model = ThetaModel(float(lag), float(phase), depth, neighbours)
+        left, values, _ = np.linalg.svd(model.harmonics(n_odours).reshape(3 * n_odours, -1), full_matrices=False)
         left = left[:, values > 1e-9 * values[0]]
-        lags.append(float(np.rad2deg(lag)))
-        projections.append(left @ left.T)
-    return np.array(lags), np.array(projections)
+        models.append(model)
+        projections.append((left @ left.T).ravel())
+    return tuple(models), np.array(projections)
+
+
+def best_model(parts: NDArray[Any]) -> ThetaModel:
+    """Return the model of the grid that explains most of ``parts`` ``(3, n_odours, n_units)``.
+
+    ``parts`` are each unit's mean count and twice its means weighed by cosine and sine of theta, odour by odour.
+    """
+    models, projections = _grid(parts.shape[1])
+    rates = parts.reshape(-1, parts.shape[2])
+    return models[int(np.argmax(projections @ (rates @ rates.T).ravel()))]
 
 
 def theta_lag(
@@ -78,13 +119,10 @@ def theta_lag(
             raise InvalidDataError(f"Odour {odour + 1} has {trials.size} correct in-sequence trials; the lag needs 2.")
     waves = np.stack([np.ones(phase.shape), 2 * np.cos(phase), 2 * np.sin(phase)], axis=2)
     parts = counts @ waves
-    lags, projections = _projections(n_odours)
-    flat = projections.reshape(lags.size, -1)
 
     def fitted(drawn: list[NDArray[Any]]) -> float:
         means = np.stack([parts[trials].mean(axis=0) for trials in drawn])
-        rates = means.transpose(2, 0, 1).reshape(3 * n_odours, -1)
-        return float(lags[np.argmax(flat @ (rates @ rates.T).ravel())])
+        return round(float(np.rad2deg(best_model(means.transpose(2, 0, 1)).lag)))
 
     lag = fitted(members)
     again = np.array([fitted([rng.choice(trials, trials.size) for trials in members]) for _ in range(repeats)])

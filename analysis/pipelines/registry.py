@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 
 from analysis.pipelines.base import Pipeline
 from analysis.pipelines.decode_position import DecodePosition
+from analysis.pipelines.decode_sequence import DecodeSequence
 from analysis.pipelines.ephys_inspect import EphysInspect
 from analysis.pipelines.ephys_lfp import EphysLfp
 from analysis.pipelines.ephys_preprocess import EphysPreprocess
@@ -32,6 +33,7 @@ from analysis.pipelines.video_track import VideoTrack
 GROUP = "labsite.pipelines"
 _OURS: tuple[type[Pipeline], ...] = (
     DecodePosition,
+    DecodeSequence,
     EphysInspect,
     EphysLfp,
     EphysPreprocess,

@@ -65,12 +65,18 @@ def open_triple(recording: InputRecording, path: Path) -> Contents:
 
 @dataclass(frozen=True)
 class OdourTrials:
-    """``counts`` ``(n_trials, n_units, n_bins)`` in bins of 10 ms; the rest ``(n_trials,)``, odours as written."""
+    """``counts`` ``(n_trials, n_units, n_bins)`` in bins of 10 ms; odours as written, all three ``(n_trials,)``.
+
+    ``lfp`` ``(n_trials, n_samples, n_channels)`` at ``lfp_rate`` (Hz), from the same moment on, where there is one
+    whose rate is known.
+    """
 
     counts: NDArray[Any]
     odour: NDArray[Any]
     correct: NDArray[np.bool_]
     in_sequence: NDArray[np.bool_]
+    lfp: NDArray[Any] | None = None
+    lfp_rate: float = 0.0
 
 
 def read_odour_trials(recording: InputRecording) -> OdourTrials:
@@ -84,9 +90,11 @@ def read_odour_trials(recording: InputRecording) -> OdourTrials:
     open_triple(recording, path)
     found = odour_files(path)
     trials = _numbers(found[ODOUR[0]], 2)
-    return OdourTrials(
-        np.asarray(_numbers(found[ODOUR[1]], 3), float), trials[:, 3], trials[:, 0] == 1, trials[:, 1] == 1
-    )
+    counts = np.asarray(_numbers(found[ODOUR[1]], 3), float)
+    lfp, rate = None, 0.0
+    if ODOUR[2] in found and recording.parameters.get("lfp_rate") is not None:
+        lfp, rate = _numbers(found[ODOUR[2]], 3), sources.positive(recording, "lfp_rate", "rate of the LFP in Hz")
+    return OdourTrials(counts, trials[:, 3], trials[:, 0] == 1, trials[:, 1] == 1, lfp, rate)
 
 
 def _stream(name: str, array: NDArray, rate: float, unit: str, gain: float | None, *, unit_axis: int) -> Stream:

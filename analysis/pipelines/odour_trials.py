@@ -1,0 +1,127 @@
+"""Trials of the odour-sequence task as decoding takes them: spikes around the poke, odours in their order, theta."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.pipelines.base import InputRecording, PipelineError
+
+if TYPE_CHECKING:
+    from analysis.readers.odour import OdourTrials
+
+# So many trials of LFP are looked at to choose the channel with most theta.
+_CHOSEN_ON = 50
+
+
+@dataclass(frozen=True)
+class TaskTrials:
+    """``counts`` ``(n_trials, n_units, n_bins)`` in bins of ``bin`` (s), the first ``start`` (s) from the poke.
+
+    ``labels`` ``(n_trials,)`` number the odours ``names`` from 0 in the order of the sequence; ``phase`` of theta (rad,
+    0 at its peak) ``(n_trials, n_bins)`` or none; ``channel`` is the one that it was taken from.
+    """
+
+    counts: NDArray[np.floating]
+    bin: float
+    start: float
+    labels: NDArray[np.integer]
+    names: tuple[str, ...]
+    correct: NDArray[np.bool_]
+    in_sequence: NDArray[np.bool_]
+    phase: NDArray[np.floating] | None
+    channel: int | None
+
+    @property
+    def trained(self) -> NDArray[np.bool_]:
+        """Return the trials that train: correct and in sequence."""
+        return self.correct & self.in_sequence
+
+    @property
+    def stop(self) -> float:
+        """Return the end of the trials, s from the poke."""
+        return self.start + self.counts.shape[2] * self.bin
+
+    def bins(self, first: float, last: float | None) -> slice:
+        """Return the bins between two times (s from the poke); ``PipelineError`` where they are not in the trials."""
+        last = self.stop if last is None else last
+        low, high = round((first - self.start) / self.bin), round((last - self.start) / self.bin)
+        if not 0 <= low < high <= self.counts.shape[2]:
+            raise PipelineError(
+                f"The trials last from {self.start:g} to {self.stop:g} s after the poke; the time that is decoded, "
+                f"{first:g} to {last:g} s, must lie within."
+            )
+        return slice(low, high)
+
+
+def read_task_trials(
+    recording: InputRecording, *, poke: float, band: tuple[float, float], channel: int | None
+) -> TaskTrials:
+    """Return the trials of an odour-sequence triple, with theta where its LFP and the rate of that are there.
+
+    ``poke`` is the time of the poke from the beginning of each trial's data (s), ``band`` that of theta (Hz).
+    ``PipelineError`` where no correct in-sequence trial is there or fewer than three odours.
+    """
+    from analysis.readers.odour import BIN, read_odour_trials
+
+    read = read_odour_trials(recording)
+    trained = read.correct & read.in_sequence
+    if not trained.any():
+        raise PipelineError("No trial is correct and in sequence, so there is nothing to train on.")
+    odours = np.unique(read.odour[trained])
+    if odours.size < 3:
+        raise PipelineError(
+            f"Correct in-sequence trials have {odours.size} odours; a sequence with an odour before and one after "
+            "needs three."
+        )
+    known = np.isin(read.odour, odours)
+    phase, chosen = _theta(read, band, channel, BIN)
+    return TaskTrials(
+        counts=read.counts[known],
+        bin=BIN,
+        start=-poke,
+        labels=np.searchsorted(odours, read.odour[known]),
+        names=tuple(f"{odour:g}" for odour in odours),
+        correct=read.correct[known],
+        in_sequence=read.in_sequence[known],
+        phase=None if phase is None else phase[known],
+        channel=chosen,
+    )
+
+
+def _theta(
+    read: OdourTrials, band: tuple[float, float], channel: int | None, bin_width: float
+) -> tuple[NDArray[np.floating] | None, int | None]:
+    """Return the phase in the middle of every bin ``(n_trials, n_bins)`` and the channel, where there is LFP."""
+    from analysis.methods import spectral
+    from analysis.methods.oscillation import analytic, at_times
+
+    if read.lfp is None:
+        return None, None
+    channels = read.lfp.shape[2]
+    if channel is None:
+        some = read.lfp[:: max(1, len(read.lfp) // _CHOSEN_ON)].astype(float)
+        window = min(1.0, some.shape[1] / read.lfp_rate)
+        powers = np.zeros(channels)
+        for number in range(channels):
+            for trial in some[..., number]:
+                density = spectral.power_spectrum(trial, read.lfp_rate, window=window, highest=band[1] + 1)
+                powers[number] += float(spectral.band_power(density.power[0], density.frequency, *band))
+        channel = int(np.nanargmax(powers)) if np.isfinite(powers).any() else 0
+    if channel >= channels:
+        raise PipelineError(f"There is no channel {channel} of the LFP; it has {channels}, from 0.")
+    middles = (np.arange(read.counts.shape[2]) + 0.5) * bin_width
+    if middles[-1] > read.lfp.shape[1] / read.lfp_rate:
+        raise PipelineError(
+            f"The LFP of a trial lasts {read.lfp.shape[1] / read.lfp_rate:g} s and its spikes "
+            f"{read.counts.shape[2] * bin_width:g} s: is the rate of the LFP right?"
+        )
+    phase = np.empty((len(read.lfp), middles.size))
+    for number, trial in enumerate(read.lfp[..., channel].astype(float)):
+        if not np.isfinite(trial).all():
+            raise PipelineError(f"The LFP of trial {number + 1} has values that are not finite numbers.")
+        phase[number] = at_times(analytic(trial, read.lfp_rate, *band), read.lfp_rate, middles)
+    return phase, channel

@@ -156,3 +156,31 @@ def amplitudes(values: Array, threshold: float) -> Figure:
             ),
         ),
     )
+
+
+def range_over_time(spread: Array, *, start: float, duration: float) -> Figure:
+    """Draw highest minus lowest (uV) ``(bins, channels)`` of every channel over time (s), as a picture in decibels."""
+    bins, channels = spread.shape
+    known = np.isfinite(spread) & (spread > 0)
+    values = np.where(known, 20 * np.log10(np.where(known, spread, 1.0)), np.nan).T
+    low, high = np.percentile(values[np.isfinite(values)], (1, 99)) if known.any() else (0.0, 1.0)
+    return Figure(
+        name="range",
+        title="Range of every channel",
+        caption=(
+            f"Highest minus lowest value of {channels} channels in {bins:,} bins of {duration / bins:.3g} s. What "
+            "moves on all channels at once is a stripe across them; a channel that does not move is left open."
+        ),
+        panels=(
+            Panel(
+                Axis("time", "s"),
+                Axis("channel", whole=True),
+                (
+                    Image(
+                        values, start, start + duration, -0.5, channels - 0.5, label="dB of 1 µV",
+                        low=float(low), high=float(high),
+                    ),
+                ),
+            ),
+        ),
+    )  # fmt: skip

@@ -19,6 +19,7 @@ from analysis.pipelines.decode_position import DecodePosition
 from analysis.pipelines.decode_sequence import DecodeSequence
 from analysis.pipelines.ephys_inspect import EphysInspect
 from analysis.pipelines.ephys_lfp import EphysLfp
+from analysis.pipelines.ephys_overview import EphysOverview
 from analysis.pipelines.ephys_preprocess import EphysPreprocess
 from analysis.pipelines.ephys_sort import EphysSort
 from analysis.pipelines.ephys_spikes import EphysSpikes
@@ -36,6 +37,7 @@ _OURS: tuple[type[Pipeline], ...] = (
     DecodeSequence,
     EphysInspect,
     EphysLfp,
+    EphysOverview,
     EphysPreprocess,
     EphysSort,
     EphysSpikes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,27 @@ _DTYPES = ("int16", "uint16", "int32", "float32", "float64")
 
 
 @dataclass(frozen=True)
+class Steps:
+    """Samples as a converter gave them: ``read(start, stop)`` returns int16 ``(stop - start, n_channels)``.
+
+    Microvolts are these times ``gain`` plus ``offset``, both ``(n_channels,)``.
+    """
+
+    read: Callable[[int, int], NDArray[np.int16]]
+    gain: NDArray[np.float32]
+    offset: NDArray[np.float32]
+
+
+def _no_steps() -> None:
+    return None
+
+
+@dataclass(frozen=True)
 class Signal:
     """``read(start, stop)`` returns samples ``(stop - start, n_channels)`` float32 in microvolts.
 
-    ``start`` (s) is the first one's time.
+    ``start`` (s) is the first one's time. ``steps()`` returns the samples as whole numbers where the file holds 8 or
+    16 bits of each, else ``None``.
     """
 
     n_samples: int
@@ -30,6 +47,7 @@ class Signal:
     rate: float
     read: Callable[[int, int], NDArray[np.float32]]
     start: float = 0.0
+    steps: Callable[[], Steps | None] = _no_steps
 
     @property
     def duration(self) -> float:
@@ -62,7 +80,7 @@ def open_signal(recording: InputRecording) -> Signal:
     if signal.n_samples < 1 or signal.n_channels < 1:
         raise PipelineError(f"{path.name} holds no samples.")
     offset = sources.time_offset(recording)
-    return Signal(signal.n_samples, signal.n_channels, signal.rate, signal.read, signal.start + offset)
+    return replace(signal, start=signal.start + offset)
 
 
 def _of_stream(recording: InputRecording) -> Signal:
@@ -104,8 +122,31 @@ def _of_stream(recording: InputRecording) -> Signal:
         samples += offset
         return samples
 
+    def stored(start: int, stop: int) -> NDArray:
+        return np.asarray(stream.stored(segment, start, stop))
+
     start = piece.start + sources.time_offset(recording)
-    return Signal(piece.n_samples, len(stream.channels), stream.rate, read, start)
+
+    def steps() -> Steps | None:
+        # Most formats tell their type of number by a sample alone.
+        return _steps(stored, stored(0, 1).dtype, gain, offset)
+
+    return Signal(piece.n_samples, len(stream.channels), stream.rate, read, start, steps)
+
+
+def _steps(
+    stored: Callable[[int, int], NDArray], dtype: np.dtype, gain: NDArray[np.float32], offset: NDArray[np.float32]
+) -> Steps | None:
+    """Return samples of 8 or 16 bits as int16; those of 16 bits without a sign are moved down to the middle."""
+    if dtype.kind not in "iu" or dtype.itemsize > 2:
+        return None
+    if dtype.kind == "u" and dtype.itemsize == 2:
+
+        def read(start: int, stop: int) -> NDArray[np.int16]:
+            return (stored(start, stop).astype(np.uint16) ^ np.uint16(0x8000)).view(np.int16)
+
+        return Steps(read, gain, offset + np.float32(0x8000) * gain)
+    return Steps(lambda start, stop: stored(start, stop).astype(np.int16, copy=False), gain, offset)
 
 
 def _microvolts(recording: InputRecording, stream: Stream) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -130,7 +171,11 @@ def _of_array(array: NDArray, rate: float, gain: float, offset: float = 0.0) -> 
             piece += np.float32(offset)
         return piece
 
-    return Signal(table.shape[0], table.shape[1], rate, read)
+    def steps() -> Steps | None:
+        gains, offsets = (np.full(table.shape[1], value, np.float32) for value in (gain, offset))
+        return _steps(lambda start, stop: table[start:stop], table.dtype, gains, offsets)
+
+    return Signal(table.shape[0], table.shape[1], rate, read, steps=steps)
 
 
 def _gain(recording: InputRecording, unit: str | None) -> float:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from analysis.figures import colours, decoding, odours, page, paper, tracking
+from analysis.figures import colours, decoding, odours, page, paper, tracking, voltage
 from analysis.figures import lfp as lfp_figures
 from analysis.figures.spec import MOST_POINTS, Axis, Band, Figure, Image, Line, Panel, Spans, every, reduce_trace
 from analysis.methods import spectral
@@ -50,6 +50,7 @@ def made() -> list[Figure]:
         lfp_figures.theta_over_time(spectra.time, spectra.time, spectra.time / 3, band=(6, 10), slow=(1, 4)),
         tracking.track_on_background(np.full((480, 640), 120, np.uint8), [xy], scale=0.1, unit="cm"),
         tracking.occupancy(rng.poisson(1, (24, 32)).astype(float), bin_size=20, unit="px"),
+        voltage.range_over_time(rng.gamma(3, 50, (195, 384)), start=0.0, duration=3600.0),
         tracking.over_time(frames, tracking_speed(frames, xy), np.sin(frames), lost, unit="px"),
     ]
 

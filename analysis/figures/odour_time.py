@@ -128,7 +128,7 @@ def in_and_out(inside: Array, outside: Array, names: tuple[str, ...], counts: tu
         panels=(
             Panel(
                 Axis("presented odour", low=0.5, high=len(names) + 0.5, names=names),
-                Axis("probability", low=0.0, high=1.0),
+                Axis("probability", low=0.0, high=1.05),
                 (
                     Points(place - 0.1, inside, role="data", label="in sequence", size=9.0),
                     Points(place + 0.1, outside, role="second", label="out of sequence", size=9.0),

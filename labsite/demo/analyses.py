@@ -9,7 +9,8 @@ from typing import Any
 from analysis.jobs.models import Job, JobState
 from analysis.services import submit
 from labsite.demo.boxes import TRACK_BOX
-from labsite.demo.pastsessions import POSITION, UNITS, VIDEO, VOLTAGE
+from labsite.demo.odourunits import POKE_SECONDS
+from labsite.demo.pastsessions import ODOUR_UNITS, POSITION, UNITS, VIDEO, VOLTAGE
 from labsite.demo.world import picture_scale
 from sessions.models import Recording
 
@@ -24,6 +25,7 @@ def queue_first(user: Any, recordings: dict[str, Recording]) -> list[Job]:
         ("decode.position", [UNITS, POSITION], {"shifts": SHIFTS}),
         ("video.track", [VIDEO], {"pixels_per_cm": round(scale, 4)}),
         ("ephys.lfp", [VOLTAGE], {}),
+        ("decode.sequence", [ODOUR_UNITS], {"poke": POKE_SECONDS, "permutations": SHIFTS}),
     ]
     return [
         submit(

@@ -59,6 +59,13 @@ def voltage(box: Box, worlds: Path, path: Path, *, start: float, seconds: float)
     return write_voltage(open_world(worlds, box.arena), path, start=start, seconds=seconds).parameters
 
 
+def odour_trials(box: Box, worlds: Path, path: Path, *, seed: int) -> dict[str, Any]:  # noqa: ARG001 - as all makers
+    """Make spikes and theta of the trials of an odour session."""
+    from labsite.demo.odourunits import write_odour_trials
+
+    return write_odour_trials(path, seed=seed)
+
+
 class MakingError(Exception):
     """A child process did not make what it was told to; its own last words are the message."""
 
@@ -92,7 +99,8 @@ def _make(order: str) -> Any:
 
 
 def _obey(order: dict[str, Any]) -> Any:
-    makers: dict[str, Callable[..., Any]] = {make.__name__: make for make in (world, units, position, film, voltage)}
+    every = (world, units, position, film, voltage, odour_trials)
+    makers: dict[str, Callable[..., Any]] = {make.__name__: make for make in every}
     return makers[order["make"]](BOX_OF_RIG[order["rig"]], *map(Path, order["paths"]), **order["named"])
 
 

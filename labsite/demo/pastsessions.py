@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
+from analysis.marks import ODOUR
 from labsite.demo import making
 from labsite.demo.boxes import ODOUR_BOX, ODOUR_BOX_TWO, ROUND_BOX, SQUARE_BOX, TRACK_BOX, Box
 from labsite.demo.laboratory import FIELD_TASK, ODOUR_TASK, TRACK_TASK, Laboratory
@@ -30,6 +31,10 @@ RECORDED_SECONDS = 240.0
 VOLTAGE_SECONDS = 60.0
 
 UNITS, POSITION, VIDEO, VOLTAGE = "CA1 units", "True position", "Overhead", "Probe, raw"
+
+# The session of odours whose units and theta are in the catalog, trial by trial.
+ODOUR_TITLE = "R222 odour sequence, day 1"
+ODOUR_UNITS = "CA1 units, odour trials"
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def _week() -> list[Past]:
             "Sat in a corner for the first two minutes.",
         ),
         Past(2, (11, 0), 10, ROUND_BOX, "R218", FIELD_TASK, "R218 in the round arena, day 1"),
-        Past(4, (14, 0), 40, ODOUR_BOX, "R222", ODOUR_TASK, "R222 odour sequence, day 1"),
+        Past(4, (14, 0), 40, ODOUR_BOX, "R222", ODOUR_TASK, ODOUR_TITLE),
         Past(
             2, (14, 0), 20, ODOUR_BOX_TWO, "R223", ODOUR_TASK, "R223 odour sequence, day 12",
             narrative="Five odours, about one in seven out of its place.",
@@ -120,13 +125,15 @@ def past_events(sessions: dict[str, Session], worlds: Path) -> None:
 
 @dataclass(frozen=True)
 class Pending:
-    """A recording whose file is being made; the future's result are the parameters for its reader."""
+    """A recording whose files are being made; the future's result are the parameters for its reader."""
 
+    session: Session
     name: str
     kind: str
-    path: str
-    seconds: float
+    paths: tuple[str, ...]
+    seconds: float | None
     parameters: Future[dict[str, Any]]
+    format: str | None = None
 
 
 def make_files(session: Session, worlds: Path, makers: making.Makers) -> list[Pending]:
@@ -143,33 +150,48 @@ def make_files(session: Session, worlds: Path, makers: making.Makers) -> list[Pe
     present = set(session.recordings.filter(simulated=True).values_list("name", flat=True))
     return [
         Pending(
+            session,
             name,
             kind,
-            path,
+            (path,),
             seconds,
             makers.submit(make, TRACK_BOX, worlds, root / path, start=start.timestamp(), seconds=seconds),
+            "raw-binary" if kind == "ephys" else None,
         )
         for name, kind, path, make, seconds in wanted
         if name not in present
     ]
 
 
-def register_files(session: Session, pending: list[Pending]) -> dict[str, Recording]:
-    """Register the files once they are made; return all of the session's simulated recordings by name."""
+def make_odour_files(session: Session, worlds: Path, makers: making.Makers) -> list[Pending]:
+    """Have the trials of the odour session made, unless they are in the catalog."""
+    if session.recordings.filter(simulated=True, name=ODOUR_UNITS).exists():
+        return []
+    rat = f"demo/odour-sequence-{recording_start(session):%Y-%m-%d}/R222"
+    paths = tuple(rat + ending for ending in ODOUR)
+    parameters = makers.submit(
+        making.odour_trials, ODOUR_BOX, worlds, Path(settings.LAB_DATA_ROOT) / paths[0], seed=ODOUR_BOX.arena.seed
+    )
+    return [Pending(session, ODOUR_UNITS, "units", paths, None, parameters, "odour-triple")]
+
+
+def register_files(pending: list[Pending], sessions: list[Session]) -> dict[str, Recording]:
+    """Register the files once they are made; return all simulated recordings of the sessions by name."""
     for item in pending:
         register_recording(
             by=LABORATORY,
-            session=session,
+            session=item.session,
             kind=item.kind,
-            files=[{"root": "default", "path": item.path}],
+            files=[{"root": "default", "path": path} for path in item.paths],
             parameters=item.parameters.result(),
-            format="raw-binary" if item.kind == "ephys" else None,
+            format=item.format,
             name=item.name,
-            start=recording_start(session),
+            start=recording_start(item.session),
             duration=item.seconds,
             simulated=True,
         )
-    return {recording.name: recording for recording in session.recordings.filter(simulated=True)}
+    found = Recording.objects.filter(simulated=True, session__in=sessions)
+    return {recording.name: recording for recording in found}
 
 
 def recording_start(session: Session) -> datetime:

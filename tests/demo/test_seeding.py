@@ -67,7 +67,12 @@ def test_seeding_fills_the_laboratory_and_a_second_time_changes_nothing(home, se
     assert recordings["units"].format == "nwb"
     assert recordings["video"].facts["frames"] == 450
     jobs = list(Job.objects.order_by("created").values_list("pipeline", "state"))
-    assert jobs == [("decode.position", "queued"), ("video.track", "queued"), ("ephys.lfp", "queued")]
+    assert jobs == [
+        ("decode.position", "queued"),
+        ("video.track", "queued"),
+        ("ephys.lfp", "queued"),
+        ("decode.sequence", "queued"),
+    ]
     assert Job.objects.get(pipeline="decode.position").parameters["shifts"] == 200
 
     # Nothing here may be taken for an animal that lived.

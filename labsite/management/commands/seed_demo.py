@@ -12,7 +12,15 @@ from labsite.demo import making
 from labsite.demo.analyses import queue_first
 from labsite.demo.boxes import BOXES, ODOUR_BOX, TRACK_BOX, folder
 from labsite.demo.laboratory import furnish
-from labsite.demo.pastsessions import MAIN_TITLE, make_files, past_events, past_sessions, register_files
+from labsite.demo.pastsessions import (
+    MAIN_TITLE,
+    ODOUR_TITLE,
+    make_files,
+    make_odour_files,
+    past_events,
+    past_sessions,
+    register_files,
+)
 from labsite.demo.world import is_made
 
 
@@ -40,9 +48,10 @@ class Command(BaseCommand):
                 say(f"the world of: {grown.result()}")
             main = sessions[MAIN_TITLE]
             pending = make_files(main, worlds, makers)
+            pending += make_odour_files(sessions[ODOUR_TITLE], worlds, makers)
             rest = [makers.submit(making.world, box, worlds) for box in missing if box not in (TRACK_BOX, ODOUR_BOX)]
-            recordings = register_files(main, pending)
-            say("units, position, video and voltage of one session")
+            recordings = register_files(pending, [main, sessions[ODOUR_TITLE]])
+            say("units, position, video and voltage of one session, odour trials of another")
             for grown in rest:
                 say(f"the world of: {grown.result()}")
         past_events(sessions, worlds)

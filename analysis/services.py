@@ -179,13 +179,13 @@ def _recordings(user: Any, ids: Sequence[UUID | str]) -> list[Recording]:
 
 def _fits(pipeline: Pipeline, recordings: list[Recording]) -> None:
     """Check that kinds and counts of the recordings are what the pipeline takes."""
-    counts = [0] * len(pipeline.inputs)
-    for recording in recordings:
-        places = [i for i, wanted in enumerate(pipeline.inputs) if recording.kind in wanted.kinds]
-        if not places:
+    from analysis.pipelines.base import places
+
+    taken = places(pipeline.inputs, [recording.kind for recording in recordings])
+    for recording, place in zip(recordings, taken, strict=True):
+        if place is None:
             raise _invalid("recordings", f"{pipeline.name} does not take {recording.kind}; it takes {takes(pipeline)}.")
-        # Into the first place that still has room, so that two places may take the same kind.
-        counts[next((i for i in places if counts[i] < pipeline.inputs[i].maximum), places[-1])] += 1
+    counts = [taken.count(number) for number in range(len(pipeline.inputs))]
     for wanted, count in zip(pipeline.inputs, counts, strict=True):
         if not wanted.minimum <= count <= wanted.maximum:
             kinds = " or ".join(wanted.kinds)

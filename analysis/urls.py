@@ -2,10 +2,11 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from analysis import drawing_views, views, watching
+from analysis import drawing_views, pipelines_page, views, watching
 from analysis.chains import views as chains
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("pipelines/", pipelines_page.pipeline_list, name="pipelines-page"),
     path("jobs/", views.job_list, name="jobs"),
     path("jobs/new/", views.job_new, name="job-new"),
     path("jobs/<uuid:job_id>/", views.job_page, name="job"),

@@ -33,6 +33,13 @@ class PipelineSerializer(serializers.Serializer):
     queue = serializers.CharField()
     inputs = PipelineInputSerializer(many=True)
     parameters = serializers.SerializerMethodField(help_text="JSON Schema, with units and defaults.")
+    origin = serializers.SerializerMethodField(help_text="The package that it comes from, with its version.")
+
+    def get_origin(self, pipeline: Any) -> str:
+        """Return package and version."""
+        from analysis.pipelines import registry
+
+        return str(registry.origin(pipeline.name))
 
     @extend_schema_field(OpenApiTypes.OBJECT)
     def get_parameters(self, pipeline: Any) -> dict[str, Any]:

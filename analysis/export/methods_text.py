@@ -46,6 +46,8 @@ def _analysed(provenance: Mapping[str, Any]) -> str:
         return ""
     with_what = f"{provenance['pipeline']} {provenance.get('version', '')}".rstrip()
     code = _code(provenance.get("code", {}))
+    if own := provenance.get("environment", {}).get("own_code"):
+        code = _own_code(own) + (f", run by{code.removeprefix(' of')}" if code else "")
     return f"{_listed(named)} {'was' if len(named) == 1 else 'were'} analysed with {with_what}{code}."
 
 
@@ -71,6 +73,11 @@ def _code(code: Mapping[str, Any]) -> str:
         changed = " with local changes" if code.get("changed_since_commit") else ""
         of += f" (commit {code['commit'][:_HASH]}{changed})"
     return of
+
+
+def _own_code(own: Mapping[str, Any]) -> str:
+    known = f" (SHA-256 {own['sha256'][:_HASH]})" if own.get("sha256") else ""
+    return f" of {own['package']} {own['version']}".rstrip() + known
 
 
 def _settings(settings: Iterable[Setting], seed: int | None) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 from analysis.jobs.inputfiles import check_and_hash, sha256_of
 from analysis.jobs.surroundings import surroundings, used
 from analysis.pipelines.base import InputFile, InputRecording, Output, Pipeline, PipelineError, Run
+from analysis.pipelines.registry import LABSITE, Origin
 from analysis.pipelines.sharded import Shard, ShardedPipeline
 
 FAILED = 3
@@ -169,6 +170,12 @@ def compute(spec: dict[str, Any], folder: Path, voice: Voice) -> dict[str, Any]:
     hashes = check_and_hash(spec["recordings"], voice.progress)
     voice.say(hashes=hashes)
     pipeline = registry.get(spec["pipeline"])
+    if pipeline.version != spec["version"]:
+        raise PipelineError(
+            f"The job is for {pipeline.name} {spec['version']}, and what is installed now is {pipeline.version}: start"
+            " the workers again, and queue it again."
+        )
+    voice.say(environment=own_code(registry.origin(pipeline.name), pipeline))
     recordings = tuple(
         InputRecording(
             id=recording["id"],
@@ -201,6 +208,21 @@ def compute(spec: dict[str, Any], folder: Path, voice: Voice) -> dict[str, Any]:
     voice.say(environment={"used": used()})
     voice.progress(1.0, "storing the result")
     return {**store(output, folder, made, voice.log), "seconds": seconds}
+
+
+def own_code(origin: Origin, pipeline: Pipeline) -> dict[str, Any]:
+    """Return of a pipeline of another package where it comes from, with the SHA-256 of its module."""
+    if origin.package == LABSITE:
+        return {}
+    source = getattr(sys.modules[type(pipeline).__module__], "__file__", None)
+    return {
+        "own_code": {
+            "package": origin.package,
+            "version": origin.version,
+            "target": origin.target,
+            "sha256": sha256_of(Path(source)) if source else "",
+        }
+    }
 
 
 def _run(pipeline: Pipeline, run: Run, spec: dict[str, Any]) -> Output:

@@ -127,6 +127,7 @@ class Attempt:
         self.inputs = [describe(recording) for recording in recordings]
         spec = {
             "pipeline": self.job.pipeline,
+            "version": self.job.version,
             "parameters": self.job.parameters,
             "seed": self.job.seed,
             "recordings": self.inputs,

@@ -11,7 +11,7 @@ A ``ValidationError`` of ``Parameters`` is a wrong parameter; ``PipelineError`` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,6 +20,10 @@ from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     from analysis.figures.spec import Figure
+
+
+# What a recording may hold; the catalog has the same kinds.
+KINDS = ("ephys", "lfp", "spikes", "units", "position", "video", "events", "other")
 
 
 class PipelineError(Exception):
@@ -70,6 +74,22 @@ class Input:
     summary: str
     minimum: int = 1
     maximum: int = 1
+
+
+def places(inputs: Sequence[Input], kinds: Sequence[str]) -> list[int | None]:
+    """Return for each recording, by its kind, the number of the input that takes it; ``None`` where none does.
+
+    It goes to the first input that still has room, so that two inputs may take the same kind.
+    """
+    counts = [0] * len(inputs)
+    found: list[int | None] = []
+    for kind in kinds:
+        taking = [number for number, wanted in enumerate(inputs) if kind in wanted.kinds]
+        place = next((n for n in taking if counts[n] < inputs[n].maximum), taking[-1] if taking else None)
+        if place is not None:
+            counts[place] += 1
+        found.append(place)
+    return found
 
 
 @dataclass(frozen=True)

@@ -91,9 +91,9 @@ def fast(settings, place, folders, monkeypatch) -> Iterator[None]:
     with redis.Redis.from_url(configured.LAB_REDIS_URL) as client:
         client.delete("cpu", "default", "shared")
     monkeypatch.syspath_prepend(str(place / "site"))
-    registry.all_pipelines.cache_clear()
+    registry.found.cache_clear()
     yield
-    registry.all_pipelines.cache_clear()
+    registry.found.cache_clear()
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def record(session: Session, name: str, samples: int = 1000):
     )
 
 
-def lab_environment(place: Path) -> dict[str, str]:
+def lab_environment(place: Path, *sites: Path) -> dict[str, str]:
     """Return the environment of a process of the laboratory that works on the test's database."""
     parameters = connection.get_connection_params()
     known = {name: parameters.get(name) for name in ("dbname", "user", "password", "host", "port")}
@@ -142,14 +142,16 @@ def lab_environment(place: Path) -> dict[str, str]:
         "LAB_RESULTS": str(place / "results"),
         "LAB_JOB_HEARTBEAT": "0.25",
         "LAB_JOB_STALE": "2",
-        "PYTHONPATH": str(place / "site"),
+        "PYTHONPATH": os.pathsep.join(map(str, (place / "site", *sites))),
     }
 
 
 class WorkerProcess:
     """A real Celery worker on the test's database."""
 
-    def __init__(self, place: Path, name: str, queues: str = "cpu", slots: int = 2) -> None:
+    def __init__(
+        self, place: Path, name: str, queues: str = "cpu", slots: int = 2, sites: tuple[Path, ...] = ()
+    ) -> None:
         self.name = f"{name}@test"
         self._log = (place / "logs" / f"{name}.log").open("ab")
         self.process = subprocess.Popen(
@@ -160,7 +162,7 @@ class WorkerProcess:
             cwd=ROOT,
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            env={**lab_environment(place), "LAB_TEST_QUEUE": queues},
+            env={**lab_environment(place, *sites), "LAB_TEST_QUEUE": queues},
         )  # fmt: skip
 
     def signal(self, number: signal.Signals) -> None:
@@ -182,11 +184,14 @@ class WorkerProcess:
 
 @pytest.fixture
 def workers(transactional_db, place) -> Iterator[Callable[..., WorkerProcess]]:
-    """Start real workers of the queue cpu: ``workers("one", slots=1)``; all end with the test."""
+    """Start real workers of the queue cpu: ``workers("one", slots=1)``; all end with the test.
+
+    ``sites`` are folders with packages that they have besides.
+    """
     started: list[WorkerProcess] = []
 
-    def start(name: str = "one", slots: int = 2) -> WorkerProcess:
-        started.append(WorkerProcess(place, name, slots=slots))
+    def start(name: str = "one", slots: int = 2, sites: tuple[Path, ...] = ()) -> WorkerProcess:
+        started.append(WorkerProcess(place, name, slots=slots, sites=sites))
         return started[-1]
 
     yield start

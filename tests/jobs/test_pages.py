@@ -141,7 +141,8 @@ def test_the_result_page_has_numbers_figures_files_and_where_they_come_from(brow
     assert "Reproduced: all 1 numbers agree" in reproduced
     assert "<td>agrees</td>" in reproduced
     text = browse.get(f"/api/v1/results/{job.result.pk}/").json()["methods_text"]
-    assert "analysed with test.mean 1.0 of Labsite" in text
+    assert "analysed with test.mean 1.0 of ourlab-pipelines 1.0 (SHA-256 " in text
+    assert "), run by Labsite" in text
     assert "seed of random numbers: 1" in text
     assert lab.recording.files.get().sha256[:12] in text
     assert "numpy " in text

@@ -70,38 +70,59 @@ def plugin(tmp_path, target: str, body: str):
 @pytest.fixture
 def fresh_registry(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
-    registry.all_pipelines.cache_clear()
+    registry.found.cache_clear()
     yield
-    registry.all_pipelines.cache_clear()
+    registry.found.cache_clear()
     sys.modules.pop("ourlab", None)
 
 
 def test_a_lab_adds_its_own_pipeline(tmp_path, fresh_registry):
     body = """
-        from analysis.pipelines.base import Parameters, Pipeline
+        from analysis.pipelines.base import Input, Parameters, Pipeline
         class Bursts(Pipeline):
-            name, version, summary, inputs, parameters = "spikes.bursts", "1.0.0", "Finds bursts.", (), Parameters
+            name, version, summary, parameters = "spikes.bursts", "1.0.0", "Finds bursts.", Parameters
+            inputs = (Input(("units",), "sorted units"),)
     """
     plugin(tmp_path, "ourlab:Bursts", body)
     assert registry.get("spikes.bursts").summary == "Finds bursts."
+    assert str(registry.origin("spikes.bursts")) == "ourlab 1.0"
+    assert registry.broken() == ()
+
+
+TWIN = "from analysis.pipelines.video_track import VideoTrack\nclass Twin(VideoTrack): pass"
+NAMELESS = """
+    from analysis.pipelines.video_track import VideoTrack
+    class Twin(VideoTrack):
+        name = "bursts"
+"""
+SMELLS = """
+    from analysis.pipelines.base import Input
+    from analysis.pipelines.video_track import VideoTrack
+    class Twin(VideoTrack):
+        name, inputs = "smell.track", (Input(("smell",), "what it smells"),)
+"""
 
 
 @pytest.mark.parametrize(
     ("target", "body", "words"),
     [
-        ("ourlab:Missing", "", "cannot be loaded"),
-        ("ourlab:Thing", "class Thing: pass", "not a subclass of Pipeline"),
-        (
-            "ourlab:Twin",
-            "from analysis.pipelines.video_track import VideoTrack\nclass Twin(VideoTrack): pass",
-            "Two pipelines have the name 'video.track'",
-        ),
+        ("ourlab:Missing", "", "cannot be loaded: AttributeError"),
+        ("ourlab:Missing", "import nothing_like_this", "cannot be loaded: ModuleNotFoundError"),
+        ("ourlab:Missing", "def half(", "cannot be loaded: SyntaxError"),
+        ("ourlab:Missing", "raise SystemExit(3)", "cannot be loaded: SystemExit: 3"),
+        ("ourlab:Thing", "class Thing: pass", "neither a function with @step nor a subclass of Pipeline"),
+        ("ourlab:Twin", TWIN, "name video.track is taken by labsite"),
+        ("ourlab:Twin", NAMELESS, "'bursts' must be small letters with a dot"),
+        ("ourlab:Twin", SMELLS, "takes smell; the kinds of recordings are ephys, lfp"),
     ],
 )
-def test_a_bad_plugin_is_named(tmp_path, fresh_registry, target, body, words):
+def test_a_bad_plugin_is_listed_with_its_reason_and_stops_nothing(tmp_path, fresh_registry, target, body, words):
     plugin(tmp_path, target, body)
-    with pytest.raises(registry.BadPipelineError, match=words):
-        registry.all_pipelines()
+    (broken,) = registry.broken()
+    assert (broken.name, str(broken.origin), broken.origin.target) == ("ours", "ourlab 1.0", target)
+    assert words in broken.reason
+    assert registry.get("video.track").name == "video.track"
+    assert registry.origin("video.track").package == "labsite"
 
 
 RULER = {"points": [(0, 0), (9, 0)], "distance_cm": 3}

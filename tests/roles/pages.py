@@ -107,6 +107,7 @@ LFP_STEP = '[{"name": "lfp", "pipeline": "ephys.lfp", "inputs": [{"kind": "lfp"}
 STARTED = {"chain": "own", "steps": LFP_STEP, "session": "{session}", "filled": "1"}
 
 ANALYSES = {
+    "pipelines-page": _shown(SHOWN),
     "jobs": _shown(SHOWN),
     "job-new": _page({
         "get": SHOWN,

@@ -26,7 +26,7 @@ CONTENT_TYPES = {
 }
 THEMES = ("light", "dark")
 # Kept drawings are drawn again after a change of how figures are drawn: raise it with such a change.
-DRAWN_AS = 1
+DRAWN_AS = 2
 
 # Matplotlib's settings are global, and one drawing at a time leaves the cores to live pictures.
 _drawing = threading.Lock()
@@ -88,18 +88,32 @@ def page_item(result: Result, name: str, theme: str) -> Path:
 
 def _kept(result: Result, name: str, file_name: str, draw: Callable[[], bytes]) -> Path:
     data_path(result, name)
-    path = folder_of(result) / "drawn" / str(DRAWN_AS) / file_name
+    return keep(kept_folder(result) / file_name, lambda path: path.write_bytes(draw()), alone=_drawing)
+
+
+def kept_folder(result: Result) -> Path:
+    """Return the folder of what is made of a result on demand; it may be deleted at any time."""
+    return folder_of(result) / "drawn" / str(DRAWN_AS)
+
+
+def keep(path: Path, write: Callable[[Path], object], *, alone: threading.Lock) -> Path:
+    """Return a file that is written when it is asked for first; it is under its name only when it is whole.
+
+    ``write`` writes it to the path that it is given; one at a time does so with ``alone``. Raises ``Unavailable`` when
+    the disk refuses.
+    """
     if path.is_file():
         return path
-    with _drawing:
+    with alone:
         if path.is_file():
             return path
-        content = draw()
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f"{path.name}.{os.getpid()}.part")
-            part.write_bytes(content)
+            write(part)
             part.replace(path)
         except OSError as error:
-            raise Unavailable(f"The figure could not be kept: {error.strerror}.") from error
+            raise Unavailable(f"{path.name} could not be kept: {error.strerror}.") from error
+        finally:
+            part.unlink(missing_ok=True)
     return path

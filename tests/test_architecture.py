@@ -20,6 +20,7 @@ FORBIDDEN = {
     "analysis/methods": FRAMEWORK | {"labsite", "sessions", "cameras"},
     "analysis/readers": FRAMEWORK | {"labsite", "sessions"},
     "analysis/pipelines": FRAMEWORK | {"labsite", "sessions"},
+    "analysis/export": FRAMEWORK | {"labsite", "sessions", "cameras"},
     "analysis/figures": FRAMEWORK | {"labsite", "sessions", "cameras"},
     "cameras/agent": FRAMEWORK | {"labsite", "sessions", "analysis"},
     "cameras/wire.py": FRAMEWORK | {"labsite", "sessions", "analysis"},
@@ -75,7 +76,7 @@ def tracked_files() -> list[Path]:
 
 
 def test_locks_name_no_host_and_hash_everything():
-    for name in ("requirements.lock", "requirements-test.lock"):
+    for name in ("requirements.lock", "requirements-test.lock", "analysis/export/requirements.lock"):
         text = (ROOT / name).read_text()
         assert "://" not in text
         requirements = re.findall(r"^[a-z0-9].*==", text, flags=re.MULTILINE)

@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, path
 from rest_framework.routers import SimpleRouter
 
-from analysis.api import chains, views
+from analysis.api import bundles, chains, views
 
 router = SimpleRouter()
 router.register("jobs", views.JobViewSet, basename="job")
@@ -18,6 +18,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
         views.FigureView.as_view(),
         name="result-figure",
     ),
+    path("results/<uuid:result>/bundle/", bundles.BundleView.as_view(), name="result-bundle"),
+    path("results/bundles/", bundles.BundlesView.as_view(), name="result-bundles"),
     path("results/<uuid:result>/artifacts/<path:name>", views.ArtifactView.as_view(), name="result-artifact"),
     *router.urls,
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any, Literal
 
 import numpy as np
@@ -72,7 +73,18 @@ def render(figure: Figure, file_format: Literal["png", "svg", "pdf"], *, dpi: in
         # No date: the same result gives the same bytes.
         metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(file_format)
         drawing.savefig(out, format=file_format, dpi=dpi, metadata=metadata)
-    return out.getvalue()
+    return _numbered(out.getvalue(), figure.name) if file_format == "svg" else out.getvalue()
+
+
+def _numbered(svg: bytes, name: str) -> bytes:
+    """Name the clip paths of a drawing by the figure and their order.
+
+    Matplotlib names them by the last bits of the layout, which differ from run to run; and several drawings in one page
+    must not share names.
+    """
+    found = re.findall(rb'<clipPath id="([^"]+)">', svg)
+    names = {old: f"{name}-clip-{number}".encode() for number, old in enumerate(found, start=1)}
+    return re.sub(rb'(<clipPath id="|"url\(#)([^")]+)', lambda match: match[1] + names.get(match[2], match[2]), svg)
 
 
 def _draw(drawing, ax, panel: Panel, *, last: bool) -> None:  # noqa: ANN001 - Matplotlib objects

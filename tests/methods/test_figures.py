@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -123,6 +124,14 @@ def test_a_paper_gets_a_file_at_column_width_with_text_as_text(figure, file_form
 def test_the_same_figure_is_the_same_file():
     assert paper.render(FIGURES[1], "svg") == paper.render(FIGURES[1], "svg")
     assert paper.render(FIGURES[1], "pdf") == paper.render(FIGURES[1], "pdf")
+
+
+def test_names_in_a_drawing_tell_the_figure_and_an_order(figure):
+    # Matplotlib's own are made of the last bits of the layout, which are others in another process.
+    drawing = paper.render(figure, "svg").decode()
+    defined = re.findall('<clipPath id="([^"]+)"', drawing)
+    assert defined == [f"{figure.name}-clip-{number}" for number in range(1, len(defined) + 1)]
+    assert set(re.findall(r'clip-path="url\(#([^)]+)\)"', drawing)) == set(defined)
 
 
 def test_a_reduced_trace_keeps_its_extremes_and_its_order():

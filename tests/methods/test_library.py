@@ -16,7 +16,7 @@ class Refused:
             raise ImportError(f"{name} is not here")
 
 sys.meta_path.insert(0, Refused())
-for package in ("methods", "figures", "readers", "pipelines"):
+for package in ("methods", "figures", "readers", "pipelines", "export"):
     found = importlib.import_module(f"analysis.{package}")
     for module in pkgutil.iter_modules(found.__path__, f"analysis.{package}."):
         importlib.import_module(module.name)

@@ -166,6 +166,8 @@ ANALYSES = {
     **_rows("result"),
     "result-reproduce": _does("result", MAKE),
     "result-figure": Address({"get": READ, "options": OPTIONS}, of=("result", "=values", "=json")),
+    "result-bundle": _shows("result"),
+    "result-bundles": Address({"get": Ask(READ, query="?id={result}"), "options": OPTIONS}),
     "result-artifact": Address({"get": READ, "options": OPTIONS}, of=("result", "=values.npy")),
 }
 

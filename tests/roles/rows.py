@@ -12,7 +12,7 @@ Codes = tuple[int, int, int, int, int, int]
 
 @dataclass(frozen=True)
 class Ask:
-    """A request and its codes. ``{name}`` in the body is the id of that thing."""
+    """A request and its codes. ``{name}`` in the body or the query is the id of that thing."""
 
     codes: Codes
     body: dict[str, Any] | None = None

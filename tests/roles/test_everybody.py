@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -65,7 +66,7 @@ class Everybody:
         body = self._filled(asked) if method not in {"get", "head", "options"} else None
         with transaction.atomic():
             reply = getattr(client, method)(
-                (row.path or reverse(name, args=[self._part(of) for of in row.of])) + asked.query,
+                (row.path or reverse(name, args=[self._part(of) for of in row.of])) + self._query(asked),
                 *([body] if body is not None else []),
                 **({"format": form} if form and body is not None else {}),
                 headers=asked.headers,
@@ -96,6 +97,9 @@ class Everybody:
         name, _, by_id = of.partition(".")
         thing = self.things[name]
         return thing.slug if hasattr(thing, "slug") and not by_id else thing.pk
+
+    def _query(self, asked: Ask) -> str:
+        return re.sub(r"\{([a-z-]+)\}", lambda found: str(self.things[found[1]].pk), asked.query)
 
     def _filled(self, asked: Ask) -> Any:
         def fill(value: Any) -> Any:

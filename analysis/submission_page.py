@@ -84,14 +84,18 @@ def _slots(
     mine: Any, pipeline: Pipeline, asked: QueryDict, named: list[Recording], session_id: UUID | None
 ) -> list[dict[str, Any]]:
     """Return each input of a pipeline with the recordings offered for it; what was named is chosen."""
-    slots = []
+    slots: list[dict[str, Any]] = []
     given = {recording.pk for recording in named}
+    taken: set[Any] = set()
     for number, wanted in enumerate(pipeline.inputs):
         offered = _offered(mine, wanted, session_id, given)
         posted = {_uuid(text) for text in asked.getlist(f"input-{number}")}
-        chosen = posted - {None} or {recording.pk for recording in offered if recording.pk in given}
-        if not chosen and len(offered) >= wanted.minimum > 0:
-            chosen = {recording.pk for recording in offered[: wanted.minimum]}
+        # Two inputs may take the same kind, and a recording is given once.
+        free = [recording.pk for recording in offered if recording.pk not in taken]
+        chosen = posted - {None} or set([pk for pk in free if pk in given][: wanted.maximum])
+        if not chosen and len(free) >= wanted.minimum > 0:
+            chosen = set(free[: wanted.minimum])
+        taken |= chosen
         slots.append(
             {
                 "name": f"input-{number}",

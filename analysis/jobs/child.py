@@ -130,6 +130,7 @@ def store(output: Output, folder: Path, made: Path, log: Callable[[str], None]) 
                 "channels": recording.channels,
                 "duration": recording.duration,
                 "name": recording.name,
+                "made_of": recording.made_of,
             }
         )
     if recordings:

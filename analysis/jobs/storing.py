@@ -66,14 +66,17 @@ def store(held: Claim, work: Path, manifest: dict[str, Any], provenance: dict[st
     """
     folder = result_folder(held)
     job = Job.objects.select_related("parent").get(pk=held.job_id)
-    first = (job.parent or job).inputs.select_related("recording__session__project")[0]
+    inputs = list((job.parent or job).inputs.select_related("recording__session__project"))
+    first = inputs[0]
     derived = Path(DERIVED) / str(first.recording_id) / str(held.job_id) / str(held.attempt)
     derived_root = Path(settings.LAB_DATA_ROOT)
     try:
         if manifest["recordings"]:
             _place_derived(work / "made", manifest, derived_root / derived)
         _place_result(work, manifest, folder)
-        recordings = [(made, first.recording, derived) for made in manifest["recordings"]]
+        recordings = [
+            (made, inputs[made["made_of"]].recording, first.recording, derived) for made in manifest["recordings"]
+        ]
         values = {
             "summary": manifest["summary"],
             "metrics": manifest["metrics"],
@@ -167,7 +170,8 @@ def _write(
     return True
 
 
-def _register(made: dict[str, Any], of: Recording, derived: Path) -> Recording:
+def _register(made: dict[str, Any], of: Recording, first: Recording, derived: Path) -> Recording:
+    """Register a recording made of one, whose times count from the start of the job's first one."""
     default_root()
     recording = register_recording(
         by=LABORATORY,
@@ -175,14 +179,14 @@ def _register(made: dict[str, Any], of: Recording, derived: Path) -> Recording:
         kind=made["kind"],
         format=made["format"],
         name=" · ".join(filter(None, (of.name[: LONGEST_NAME - len(made["name"]) - 3], made["name"]))),
-        start=of.start,
+        start=first.start,
         rate=made["rate"],
         channels=made["channels"],
         duration=made["duration"],
         parameters=made["parameters"],
         simulated=of.simulated,
         files=[{"root": DEFAULT, "path": (derived / file["name"]).as_posix()} for file in made["files"]],
-        derived_from=[of],
+        derived_from={of, first},
     )
     by_name = {(derived / file["name"]).as_posix(): file["sha256"] for file in made["files"]}
     keep_hashes({str(file.pk): by_name[file.path] for file in recording.files.all()})

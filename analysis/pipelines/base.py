@@ -107,7 +107,8 @@ class Metric:
 class DerivedRecording:
     """A recording that the pipeline made (a track from a video, LFP from raw voltage); it is added to the catalog.
 
-    It has the name of the recording that it is made of, and ``name`` behind it where several are made.
+    It has the name of the recording that it is made of, number ``made_of`` of the run's, and ``name`` behind it where
+    several are made.
     """
 
     kind: str
@@ -118,6 +119,7 @@ class DerivedRecording:
     channels: int | None = None
     duration: float | None = None
     name: str = ""
+    made_of: int = 0
 
 
 @dataclass

@@ -35,6 +35,7 @@ from analysis.pipelines.lfp_ripples import LfpRipples
 from analysis.pipelines.stats_labels import StatsLabels
 from analysis.pipelines.stats_permutation import StatsPermutation
 from analysis.pipelines.steps import Step
+from analysis.pipelines.sync_align import SyncAlign
 from analysis.pipelines.video_model import VideoModel
 from analysis.pipelines.video_track import VideoTrack
 
@@ -53,6 +54,7 @@ _OURS: tuple[type[Pipeline], ...] = (
     LfpRipples,
     StatsLabels,
     StatsPermutation,
+    SyncAlign,
     VideoModel,
     VideoTrack,
 )

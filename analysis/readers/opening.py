@@ -91,7 +91,7 @@ def _open_csv(recording: InputRecording, path: Path) -> Contents:
     if recording.kind == "position":
         return _open_position(recording, path)
     table = sources.read_table(path)
-    name = next((name for name in ("time", "t", "time_s", "timestamp", "seconds") if name in table), None)
+    name = next((name for name in sources.TIMES if name in table), None)
     if name is None:
         raise PipelineError(f"{path.name} has no column time; it has {', '.join(table)}.")
     times = sources.table_numbers(path, name, table[name]) + sources.time_offset(recording)

@@ -157,7 +157,7 @@ def _csv(recording: InputRecording, path: Path) -> Samples:
     names = {
         wanted: next((name for name in choices if name in table), None)
         for wanted, choices in {
-            "time": ("time", "t", "time_s", "timestamp", "seconds"),
+            "time": sources.TIMES,
             "frame": ("frame",),
             "x": ("x", "pos_x", "x_px", "x_cm"),
             "y": ("y", "pos_y", "y_px", "y_cm"),

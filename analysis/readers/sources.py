@@ -15,6 +15,11 @@ from analysis.pipelines.base import InputRecording, PipelineError
 if TYPE_CHECKING:
     import h5py
 
+# Columns of text tables that hold a time in seconds; the first is the name that ours have.
+TIMES = ("time", "t", "time_s", "timestamp", "seconds")
+# Further columns of such tables that are times, too.
+TIME_COLUMNS = (*TIMES, "odour_on", "poke_out", "end")
+
 # What h5py raises on files that are damaged inside.
 HDF5_PROBLEMS = (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError)
 

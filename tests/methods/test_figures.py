@@ -8,10 +8,12 @@ import re
 import numpy as np
 import pytest
 
+from analysis.figures import alignment as alignment_figures
 from analysis.figures import colours, decoding, odours, page, paper, tracking, voltage
 from analysis.figures import lfp as lfp_figures
 from analysis.figures.spec import MOST_POINTS, Axis, Band, Figure, Image, Line, Panel, Spans, every, reduce_trace
 from analysis.methods import spectral
+from analysis.methods.alignment import align
 
 
 def made() -> list[Figure]:
@@ -34,6 +36,9 @@ def made() -> list[Figure]:
     xy[100:120] = np.nan
     frames = np.arange(900) / 30
     lost = np.isnan(xy[:, 0])
+    pulses = np.cumsum(rng.uniform(0.5, 1.5, 200))
+    both = pulses[rng.random(200) > 0.03], pulses[rng.random(200) > 0.03] - 3
+    aligned = align(*both)
     return [
         decoding.posterior_heat_map(time, posterior, true, np.abs(np.cos(time / 5)) > 0.3, unit="cm", length=100),
         decoding.error_distribution(error, error * 3, unit="cm", length=100),
@@ -53,6 +58,9 @@ def made() -> list[Figure]:
         tracking.occupancy(rng.poisson(1, (24, 32)).astype(float), bin_size=20, unit="px"),
         voltage.range_over_time(rng.gamma(3, 50, (195, 384)), start=0.0, duration=3600.0),
         tracking.over_time(frames, tracking_speed(frames, xy), np.sin(frames), lost, unit="px"),
+        alignment_figures.residuals_over_time(aligned, *both, tolerance=0.001),
+        alignment_figures.residual_histogram(aligned),
+        alignment_figures.intervals_matched(aligned, *both),
     ]
 
 

@@ -110,8 +110,11 @@ def _slots(
 
 def _offered(mine: Any, wanted: Input, session_id: UUID | None, given: set[Any]) -> list[Recording]:
     suiting = mine.filter(kind__in=wanted.kinds)
-    if session_id is not None and (here := list(suiting.filter(session_id=session_id)[:MOST_OFFERED])):
-        return here
+    if session_id is not None:
+        here = list(suiting.filter(session_id=session_id)[:MOST_OFFERED])
+        # What takes recordings of several sessions has a use for those of others.
+        if here and len(here) >= wanted.minimum:
+            return here
     newest = list(suiting[:MOST_OFFERED])
     missing = given - {recording.pk for recording in newest}
     return [*suiting.filter(pk__in=missing), *newest] if missing else newest

@@ -190,6 +190,7 @@ def compute(spec: dict[str, Any], folder: Path, voice: Voice) -> dict[str, Any]:
             rate=recording["rate"],
             start=recording["start"],
             label=recording["label"],
+            session=recording.get("session", ""),
         )
         for recording in spec["recordings"]
     )

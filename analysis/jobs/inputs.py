@@ -37,6 +37,7 @@ def describe(recording: Recording) -> dict[str, Any]:
         "rate": recording.rate,
         "start": recording.start.isoformat() if recording.start else None,
         "label": f"{recording} ({recording.session})",
+        "session": str(recording.session_id),
         "files": [
             {
                 "id": str(file.pk),

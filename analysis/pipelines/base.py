@@ -53,7 +53,7 @@ class InputFile:
 class InputRecording:
     """A recording as a pipeline sees it; times are seconds.
 
-    ``parameters`` describe the files (rate in Hz, gain, unit, ...).
+    ``parameters`` describe the files (rate in Hz, gain, unit, ...); recordings of one session have one ``session``.
     """
 
     id: str
@@ -64,6 +64,7 @@ class InputRecording:
     rate: float | None = None
     start: str | None = None
     label: str = ""
+    session: str = ""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 
 from analysis.pipelines.base import KINDS, Input, Parameters, Pipeline
+from analysis.pipelines.decode_across import DecodeAcross
 from analysis.pipelines.decode_position import DecodePosition
 from analysis.pipelines.decode_sequence import DecodeSequence
 from analysis.pipelines.ephys_inspect import EphysInspect
@@ -41,6 +42,7 @@ from analysis.pipelines.video_track import VideoTrack
 
 GROUP = "labsite.pipelines"
 _OURS: tuple[type[Pipeline], ...] = (
+    DecodeAcross,
     DecodePosition,
     DecodeSequence,
     EphysInspect,

@@ -83,6 +83,27 @@ def lap_folds(n_bins: int, lap_ends: Sequence[int] | NDArray[np.int64], *, folds
     return _between(np.r_[0, np.asarray(lap_ends)[last], n_bins], guard_bins)
 
 
+def validation_fold(
+    train: NDArray[np.bool_], scored: NDArray[np.bool_], *, guard_bins: int, share: float = 0.2
+) -> Fold:
+    """Split training bins for choosing when to stop: one block in their middle tests, what lies beyond a guard trains.
+
+    ``train`` and ``scored`` are ``(n_bins,)``; the block holds ``share`` of the scored training bins, and nothing
+    outside ``train`` is in either part. Errors: ``InvalidDataError`` when there are too few bins for both parts.
+    """
+    rows = np.flatnonzero(train & scored)
+    first, last = round(rows.size * (0.5 - share / 2)), round(rows.size * (0.5 + share / 2)) - 1
+    if last < first:
+        raise InvalidDataError("There are too few moving training bins to hold some back.")
+    index = np.arange(train.size)
+    start, stop = rows[first], rows[last] + 1
+    inside = (index >= start) & (index < stop)
+    beyond = (index < start - guard_bins) | (index >= stop + guard_bins)
+    if not (train & scored & beyond).any():
+        raise InvalidDataError("There are too few moving training bins to hold some back.")
+    return Fold(train=train & beyond, test=train & inside)
+
+
 def block_of(folds: list[Fold]) -> NDArray[np.int64]:
     """Return for every bin the number of the fold that tests it, ``(n_bins,)``; -1 where none does."""
     block = np.full(folds[0].test.shape, -1, dtype=np.int64)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from analysis.methods.decoders import Behaviour, Decoder, Prediction
 from analysis.methods.errors import InvalidDataError
-from analysis.methods.spikes import sliding_counts
+from analysis.methods.spikes import counts_around
 
 Array = NDArray[np.floating]
 
@@ -75,12 +75,7 @@ class RidgeDecoder:
         return made
 
     def _features(self, counts: Array) -> Array:
-        """Return the counts of the windows around every bin, ``(n_bins, n_units * (2 * lags + 1))``."""
-        within = sliding_counts(np.nan_to_num(counts), self.window_bins)
-        reach = self.lags * self.window_bins
-        padded = np.pad(within, ((reach, reach), (0, 0)))
-        starts = range(0, 2 * reach + 1, self.window_bins)
-        return np.concatenate([padded[start : start + len(counts)] for start in starts], axis=1)
+        return counts_around(counts, window_bins=self.window_bins, lags=self.lags)
 
 
 def candidates(*, step: float, minimum_spikes: int = 10) -> list[Decoder]:

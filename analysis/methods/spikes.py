@@ -42,3 +42,16 @@ def sliding_counts(counts: NDArray[np.floating], width: int) -> NDArray[np.float
     padded[before + 1 : before + 1 + counts.shape[0]] = counts
     total = np.cumsum(padded, axis=0)
     return total[width:] - total[:-width]
+
+
+def counts_around(counts: NDArray[np.floating], *, window_bins: int, lags: int) -> NDArray[np.floating]:
+    """Return the counts of windows around every bin, ``(n_bins, n_units * (2 * lags + 1))``, window by window.
+
+    ``counts`` is ``(n_bins, n_units)``; each window is ``window_bins`` long and follows the one before, the middle one
+    is centred on the bin. Beyond the ends and in bins of NaN there are no spikes: hide what must not be seen as NaN.
+    """
+    within = sliding_counts(np.nan_to_num(counts), window_bins)
+    reach = lags * window_bins
+    padded = np.pad(within, ((reach, reach), (0, 0)))
+    starts = range(0, 2 * reach + 1, window_bins)
+    return np.concatenate([padded[start : start + len(counts)] for start in starts], axis=1)

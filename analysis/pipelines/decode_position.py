@@ -32,13 +32,23 @@ def _quantity(default: Any, unit: str, text: str, **limits: Any) -> Any:
 class TrackDecodingParameters(Parameters):
     """What is decoded and how it is cross-validated; the defaults are those of a running rat on a linear track."""
 
-    decoder: Literal["bayesian", "bayesian-chosen", "state-space", "state-space-causal", "ridge"] = Field(
+    decoder: Literal[
+        "bayesian",
+        "bayesian-chosen",
+        "state-space",
+        "state-space-causal",
+        "ridge",
+        "kernel",
+        "boosting",
+        "perceptron",
+    ] = Field(
         "bayesian",
         description=(
             "'bayesian': one step, with the window, smoothing and prior below. The others choose their settings by "
             "inner folds of the training bins. 'bayesian-chosen': one step. 'state-space': place and running direction "
             "as a chain over time, with the spikes before and after a bin ('state-space-causal': before only). "
-            "'ridge': linear, the baseline."
+            "'ridge': linear, the baseline. 'kernel': where the animal was when counts were alike. 'boosting' (trees) "
+            "and 'perceptron' learn for a minute or more."
         ),
     )
     epoch_start: float | None = _quantity(None, "s", "Start of the time decoded; the first position when empty.")
@@ -102,13 +112,18 @@ class DecodePositionParameters(TrackDecodingParameters):
 
     compare: bool = Field(
         default=False,
-        description="Decode with every decoder on the same folds, too, and show errors and times side by side.",
+        description="Decode with the other quick decoders on the same folds, too; show errors and times side by side.",
+    )
+    compare_learned: bool = Field(
+        default=False,
+        description="Compare with the slow ones as well: boosted trees and the perceptron take a minute or more each.",
     )
     shifts: int | None = _quantity(
         None,
         "shifts",
         "Circular shifts of all units together, each with the whole cross-validation; 0 skips the test. When empty, "
-        "1000 for the Bayesian decoder as set and 19 for those that choose their settings, which take seconds a shift.",
+        "1000 for the Bayesian decoder as set and 19 for those that choose their settings, which take seconds a shift, "
+        "boosted trees and perceptrons a minute: stats.permutation shares such work among all workers.",
         ge=0,
         le=10_000,
     )
@@ -118,7 +133,7 @@ class DecodePosition(Pipeline):
     """Decoding of position along a track, cross-validated over blocks and tested by circular shifts."""
 
     name = "decode.position"
-    version = "2.0.0"
+    version = "2.1.0"
     summary = "Decodes position along a track from spikes, and says whether it beats chance."
     inputs = (
         Input(("units",), "Sorted units: spike times of every unit."),
@@ -128,10 +143,14 @@ class DecodePosition(Pipeline):
 
     def run(self, run: Run) -> Output:
         """Decode; ``PipelineError`` when data do not suffice, with the sentence that says what is missing."""
+        from threadpoolctl import threadpool_limits
+
         from analysis.methods.errors import InvalidDataError
 
         try:
-            return _decode(run)
+            # Threads share sums out by their number, and what learns step by step makes the last digit the first.
+            with threadpool_limits(1):
+                return _decode(run)
         except InvalidDataError as error:
             raise PipelineError(str(error)) from error
 
@@ -180,7 +199,9 @@ def prepare(run: Run) -> Prepared:
         blocks = folds.lap_folds(counts.shape[0], lap_ends, folds=settings.folds, guard_bins=guard_bins)
     else:
         blocks = folds.contiguous_folds(counts.shape[0], folds=settings.folds, guard_bins=guard_bins)
-    bench = DecoderBench(settings, behaviour, blocks, single=single, windowed=counts, guard_bins=guard_bins)
+    bench = DecoderBench(
+        settings, behaviour, blocks, single=single, windowed=counts, guard_bins=guard_bins, seed=run.seed
+    )
     return Prepared(behaviour, counts, blocks, lap_ends.size, bench)
 
 
@@ -188,7 +209,7 @@ def _decode(run: Run) -> Output:
     import numpy as np
 
     from analysis.methods import decoding, folds, permutation
-    from analysis.pipelines.position_decoders import LABELS
+    from analysis.pipelines.position_decoders import LABELS, SLOW
     from analysis.pipelines.position_output import Outcome, position_output
 
     settings: DecodePositionParameters = run.parameters
@@ -202,9 +223,11 @@ def _decode(run: Run) -> Output:
         )
     run.log(f"{attempt.label}: {attempt.seconds:.2f} s.")
     attempts = [attempt]
-    if settings.compare:
-        run.progress(0.12, "decoding with the other decoders")
-        attempts += [bench.decode(name) for name in LABELS if name != settings.decoder]
+    others = [name for name in LABELS if name != settings.decoder]
+    for name in others:
+        if settings.compare_learned if name in SLOW else settings.compare or settings.compare_learned:
+            run.progress(0.1 + 0.05 * len(attempts) / len(others), f"comparing: {LABELS[name]}")
+            attempts.append(bench.decode(name))
     rng = np.random.default_rng(run.seed)
     null: NDArray[np.floating] = np.zeros(0)
     shifted_errors: NDArray[np.floating] = np.zeros(0)

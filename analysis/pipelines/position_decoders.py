@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.methods import decoders, decoding, linear, statespace
+from analysis.methods import decoders, decoding, learned, linear, statespace
 from analysis.methods.folds import Fold, NestedFolds
 
 if TYPE_CHECKING:
@@ -22,7 +22,13 @@ LABELS = {
     "state-space": "state space, smoothed",
     "state-space-causal": "state space, causal",
     "ridge": "ridge",
+    "kernel": "kernel regression",
+    "boosting": "boosted trees",
+    "perceptron": "perceptron",
 }
+_LEARNED: dict[str, learned.Kind] = {"kernel": "kernel", "boosting": "boosting", "perceptron": "perceptron"}
+# Those whose whole cross-validation takes a minute rather than seconds.
+SLOW = ("boosting", "perceptron")
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,10 @@ class Attempt:
 
 
 class DecoderBench:
-    """Every decoder on one session: ``single`` counts of bins and ``windowed`` ones, both ``(n_bins, n_units)``."""
+    """Every decoder on one session: ``single`` counts of bins and ``windowed`` ones, both ``(n_bins, n_units)``.
+
+    ``seed`` is where those that draw numbers while they learn begin.
+    """
 
     def __init__(
         self,
@@ -70,10 +79,11 @@ class DecoderBench:
         single: NDArray[np.floating],
         windowed: NDArray[np.floating],
         guard_bins: int,
+        seed: int,
     ) -> None:
         self._settings = settings
         self._single, self._windowed = single, windowed
-        self._folds, self._guard_bins = folds, guard_bins
+        self._folds, self._guard_bins, self._seed = folds, guard_bins, seed
         self.as_set = decoding.BlockDecoder(
             track.position,
             track.speed > track.threshold,
@@ -124,6 +134,10 @@ class DecoderBench:
         bins, least, step = self._settings.place_bins, self._settings.minimum_spikes, self._settings.bin
         if name == "ridge":
             return linear.candidates(step=step, minimum_spikes=least)
+        if kind := _LEARNED.get(name):
+            return learned.candidates(
+                kind, step=step, guard_bins=self._guard_bins, place_bins=bins, minimum_spikes=least, seed=self._seed
+            )
         if name == "bayesian-chosen":
             return decoding.candidates(step=step, place_bins=bins, minimum_spikes=least)
         return statespace.candidates(place_bins=bins, smoothed=name == "state-space", minimum_spikes=least)

@@ -59,9 +59,10 @@ def position_output(run: Run, outcome: Outcome) -> Output:
     behaviour, attempt, measured, null = outcome.behaviour, outcome.attempt, outcome.accuracy, outcome.null
     probabilities: dict[str, Any] = {}
     if attempt.posterior is not None:
+        bins = attempt.posterior.shape[1]
         probabilities = {
             "posterior": attempt.posterior.astype(np.float32),
-            "place_centres_percent": outcome.bench.as_set.centres,
+            "place_centres_percent": (np.arange(bins) + 0.5) * 100 / bins,
         }
     np.savez_compressed(
         run.folder / "decoded.npz",

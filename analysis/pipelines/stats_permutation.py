@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 # What every permutation is measured by: a row is the lag (bins), then these, errors in % of the track.
 _MEASURES = ("median_error", "p90_error", "within_10_percent")
 _TOLERANCE_PERCENT = 10.0
-# A permutation of the decoder as set takes about a millisecond, one that chooses settings a second or more.
-_WORTH_A_JOB, _WORTH_A_JOB_CHOOSING = 500, 4
+# A permutation of the decoder as set takes about a millisecond, one that chooses settings a second or more, and one of
+# what learns slowly a minute.
+_WORTH_A_JOB, _WORTH_A_JOB_CHOOSING, _WORTH_A_JOB_SLOW = 500, 4, 1
 
 T = TypeVar("T")
 
@@ -57,7 +58,7 @@ class StatsPermutation(ShardedPipeline):
     """
 
     name = "stats.permutation"
-    version = "1.0.0"
+    version = "1.1.0"
     summary = "Tests a decoder of position against chance by many permutations, on all workers side by side."
     inputs = (
         Input(("units",), "Sorted units: spike times of every unit."),
@@ -71,6 +72,10 @@ class StatsPermutation(ShardedPipeline):
 
     def least_items(self, parameters: PermutationParameters) -> int:
         """Return how many permutations take some seconds."""
+        from analysis.pipelines.position_decoders import SLOW
+
+        if parameters.decoder in SLOW:
+            return _WORTH_A_JOB_SLOW
         return _WORTH_A_JOB if parameters.decoder == "bayesian" else _WORTH_A_JOB_CHOOSING
 
     def rows(self, run: Run, items: range) -> NDArray[np.floating]:

@@ -185,13 +185,13 @@ def test_decoders_are_compared_on_the_same_folds(tmp_path, track):
     assert metrics["median_error"].value < 5
     assert metrics["p"].value == pytest.approx(1 / 4)
     assert 40 < metrics["chance_median_error"].value < 80
-    others = ("bayesian", "bayesian_chosen", "state_space_causal", "ridge")
+    others = ("bayesian", "bayesian_chosen", "state_space_causal", "ridge", "kernel")
     assert all(0 < metrics[f"median_error_{name}"].value < 20 for name in others)
     assert heard.progress == sorted(heard.progress)
     assert output.artifacts == ["decoded.npz", "folds.csv", "decoders.csv"]
     with (tmp_path / "a" / "decoders.csv").open(newline="") as lines:
         table = list(csv.DictReader(lines))
-    assert len({row["decoder"] for row in table}) == 5
+    assert len({row["decoder"] for row in table}) == 6
     assert {row["zones"] for row in table} == {"10"}
     assert float(table[0]["median_percent"]) * 1.5 == pytest.approx(metrics["median_error"].value, rel=0.01)
     with (tmp_path / "a" / "folds.csv").open(newline="") as lines:
@@ -207,6 +207,30 @@ def test_decoders_are_compared_on_the_same_folds(tmp_path, track):
     )
     assert ridge.metrics["median_error"].value == metrics["median_error_ridge"].value
     assert "posterior" not in {figure.name for figure in ridge.figures}
+
+
+def test_a_learnt_decoder_starts_from_the_seed_of_the_job(tmp_path, track):
+    asked = {"epoch_stop": 150.0, "decoder": "perceptron", "folds": 2, "bin": 0.5, "guard": 2.0, "shifts": 0}
+    found = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        output, _ = run_pipeline("decode.position", tmp_path / name, *track, seed=seed, **asked)
+        with np.load(tmp_path / name / "decoded.npz") as made:
+            found.append(made["decoded_percent"])
+            assert made["place_centres_percent"].size == made["posterior"].shape[1]
+        assert output.summary.startswith("perceptron: median error")
+    assert np.array_equal(found[0], found[1])
+    assert not np.array_equal(found[0], found[2])
+
+
+@pytest.mark.long
+def test_slow_decoders_are_compared_when_asked_for(tmp_path, track):
+    asked = {"epoch_stop": 200.0, "compare_learned": True, "folds": 3, "inner_folds": 2, "shifts": 0}
+    output, _ = run_pipeline("decode.position", tmp_path / "a", *track, **asked)
+    with (tmp_path / "a" / "decoders.csv").open(newline="") as lines:
+        table = {row["decoder"]: row for row in csv.DictReader(lines)}
+    assert {"kernel regression", "boosted trees", "perceptron"} < set(table)
+    assert all(float(row["median_percent"]) < 12 and float(row["seconds"]) > 0 for row in table.values())
+    assert output.metrics["median_error_boosting"].value > 0
 
 
 def test_blocks_can_be_whole_laps(tmp_path, track):

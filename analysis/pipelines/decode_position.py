@@ -71,7 +71,8 @@ class TrackDecodingParameters(Parameters):
         5, "blocks", "Contiguous blocks by which settings are chosen within the training bins.", ge=2, le=20
     )
     blocks: Literal["time", "laps"] = Field(
-        "time", description="Blocks of equal time, or of whole laps (ways from one end of the track to the other)."
+        "time",
+        description="Blocks of equal time, or of whole laps: those given, or ways from end to end of the track.",
     )
     guard: float = _quantity(
         1.0, "s", "Time left out between training and tested bins; at least the window and all smoothing.", ge=0, le=60
@@ -138,6 +139,7 @@ class DecodePosition(Pipeline):
     inputs = (
         Input(("units",), "Sorted units: spike times of every unit."),
         Input(("position",), "Tracked positions on the same clock."),
+        Input(("events",), "Laps that events.trials made, to cut blocks of laps by.", minimum=0),
     )
     parameters = DecodePositionParameters
 
@@ -170,7 +172,7 @@ def prepare(run: Run) -> Prepared:
     """Read the recordings of a run with ``TrackDecodingParameters``, and bin and cut them into folds."""
     import numpy as np
 
-    from analysis.methods import folds, position, spikes
+    from analysis.methods import folds, spikes
     from analysis.pipelines.position_decoders import DecoderBench
     from analysis.readers import read_spikes
 
@@ -194,7 +196,7 @@ def prepare(run: Run) -> Prepared:
     window = settings.window or settings.bin
     counts = spikes.sliding_counts(single, round(window / settings.bin))
     guard_bins = int(np.ceil(settings.guard / settings.bin - 1e-9))
-    lap_ends = position.lap_ends(behaviour.position)
+    lap_ends = _lap_ends(run, position_recording, behaviour)
     if settings.blocks == "laps":
         blocks = folds.lap_folds(counts.shape[0], lap_ends, folds=settings.folds, guard_bins=guard_bins)
     else:
@@ -262,8 +264,46 @@ def _decode(run: Run) -> Output:
     p = permutation.permutation_p(measured.median, null, smaller_is_better=True) if null.size else None
     return position_output(
         run,
-        Outcome(behaviour, bench, attempts, counts, block, prepared.laps, measured, interval, null, shifted_errors, p),
+        Outcome(
+            behaviour,
+            bench,
+            attempts,
+            counts,
+            block,
+            prepared.laps,
+            bool(run.of_kind("events")),
+            measured,
+            interval,
+            null,
+            shifted_errors,
+            p,
+        ),
     )
+
+
+def _lap_ends(run: Run, position_recording: InputRecording, behaviour: TrackBehaviour) -> NDArray[np.int64]:
+    """Return the bins in which laps end: those of a table, where one is given, or where the animal turned."""
+    import numpy as np
+
+    from analysis.methods import position
+    from analysis.readers.trials import read_laps
+
+    settings: TrackDecodingParameters = run.parameters
+    given = run.of_kind("events")
+    if not given:
+        return position.lap_ends(behaviour.position)
+    if settings.blocks != "laps":
+        raise PipelineError("Laps are given, and blocks are of time: set blocks to 'laps', or leave the laps out.")
+    laps = read_laps(given[0])
+    ends = laps.end + clocks.shift_between(given[0], position_recording, settings.align)
+    inside = ends[(ends >= behaviour.edges[0]) & (ends < behaviour.edges[-1])]
+    if not inside.size:
+        raise PipelineError(
+            f"No lap ends between {behaviour.edges[0]:.2f} and {behaviour.edges[-1]:.2f} s, where there are positions; "
+            f"on their clock laps end from {ends[0]:.2f} to {ends[-1]:.2f} s: are both on one clock?"
+        )
+    run.log(f"{inside.size} of the {ends.size} laps given end within the time decoded.")
+    return np.unique(np.searchsorted(behaviour.edges, inside, side="right") - 1)
 
 
 def _one(run: Run, kind: str) -> InputRecording:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.pipelines import clocks
 from analysis.pipelines.base import InputRecording, PipelineError
 
 if TYPE_CHECKING:
@@ -125,3 +126,40 @@ def _theta(
             raise PipelineError(f"The LFP of trial {number + 1} has values that are not finite numbers.")
         phase[number] = at_times(analytic(trial, read.lfp_rate, *band), read.lfp_rate, middles)
     return phase, channel
+
+
+def around_pokes(
+    units: InputRecording, table: InputRecording, *, start: float, stop: float | None, align: clocks.Align
+) -> OdourTrials:
+    """Return spikes around the pokes of a table of trials, in bins of 10 ms from ``start`` (s from the poke).
+
+    They end at ``stop``, or with the shortest poke of a correct trial in sequence, which all that train have. Trials
+    that go beyond the first or the last spike are left out. ``PipelineError`` where none is left.
+    """
+    from analysis.methods.spikes import bin_spikes
+    from analysis.readers import read_spikes
+    from analysis.readers.odour import BIN, OdourTrials
+    from analysis.readers.trials import read_odours
+
+    trials, trains = read_odours(table), read_spikes(units)
+    pokes = trials.poke_in + clocks.shift_between(table, units, align)
+    right = trials.correct & trials.in_sequence
+    if stop is None:
+        stop = float(trials.held[right].min()) if right.any() else float(trials.held.min())
+    n_bins = int(np.floor((stop - start) / BIN + 1e-6))
+    if n_bins < 1:
+        raise PipelineError(
+            f"Nothing lies between {start:g} s after the poke and the end, {stop:.3f} s after it: set start and stop."
+        )
+    inside = (pokes + start >= trains.times[0]) & (pokes + start + n_bins * BIN <= trains.times[-1])
+    if not inside.any():
+        raise PipelineError(
+            f"No trial lies within the spikes, which go from {trains.times[0]:.2f} to {trains.times[-1]:.2f} s; on "
+            f"their clock the pokes go from {pokes[0]:.2f} to {pokes[-1]:.2f} s: are both on one clock?"
+        )
+    edges = start + np.arange(n_bins + 1) * BIN
+    counts = np.stack(
+        [bin_spikes(trains.times, trains.units, poke + edges, n_units=len(trains.labels)).T for poke in pokes[inside]]
+    )
+    odour = np.array(trials.odour)
+    return OdourTrials(counts, odour[inside], trials.correct[inside], trials.in_sequence[inside])

@@ -32,6 +32,7 @@ class Outcome:
     counts: NDArray[np.floating]
     block: NDArray[np.int64]
     laps: int
+    laps_given: bool
     accuracy: Accuracy
     interval: tuple[float, float]
     null: NDArray[np.floating]
@@ -155,7 +156,14 @@ def _metrics(settings: DecodePositionParameters, outcome: Outcome) -> dict[str, 
             "movement along the track",
             "variance on the first principal component",
         ),
-        "laps": Metric(outcome.laps, "laps", "laps", "ways from one outermost 10 % of the track to the other"),
+        "laps": Metric(
+            outcome.laps,
+            "laps",
+            "laps",
+            "those given that end within the time decoded"
+            if outcome.laps_given
+            else "ways from one outermost 10 % of the track to the other",
+        ),
     }
     rising = outcome.bench.behaviour.direction[outcome.bench.rows] == 1
     error = np.abs(outcome.behaviour.position - outcome.attempt.position)[outcome.bench.rows]

@@ -30,6 +30,7 @@ from analysis.pipelines.ephys_overview import EphysOverview
 from analysis.pipelines.ephys_preprocess import EphysPreprocess
 from analysis.pipelines.ephys_sort import EphysSort
 from analysis.pipelines.ephys_spikes import EphysSpikes
+from analysis.pipelines.events_trials import EventsTrials
 from analysis.pipelines.lfp_bands import LfpBands
 from analysis.pipelines.lfp_phase import LfpPhase
 from analysis.pipelines.lfp_ripples import LfpRipples
@@ -51,6 +52,7 @@ _OURS: tuple[type[Pipeline], ...] = (
     EphysPreprocess,
     EphysSort,
     EphysSpikes,
+    EventsTrials,
     LfpBands,
     LfpPhase,
     LfpRipples,

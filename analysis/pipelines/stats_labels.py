@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
 
+from analysis.pipelines import clocks
 from analysis.pipelines.base import Input, Metric, Output, Parameters, PipelineError, Run
+from analysis.pipelines.odour_trials import around_pokes
 from analysis.pipelines.sharded import ShardedPipeline
 
 if TYPE_CHECKING:
@@ -24,11 +26,18 @@ class LabelParameters(Parameters):
     """What is decoded of each trial, and how often its labels are shuffled."""
 
     start: float = Field(
-        0.0, description="Start of the time in each trial.", json_schema_extra={"unit": "s"}, ge=0, le=60
+        0.0,
+        description="Start of the time in each trial; with a table of trials, from the poke.",
+        json_schema_extra={"unit": "s"},
+        ge=-60,
+        le=60,
     )
     stop: float | None = Field(
         None,
-        description="End of the time in each trial; the end of the trial when empty.",
+        description=(
+            "End of the time in each trial; when empty the end of the trial, with a table of trials that of the "
+            "shortest poke that was correct and in sequence."
+        ),
         json_schema_extra={"unit": "s"},
         gt=0,
         le=60,
@@ -42,6 +51,13 @@ class LabelParameters(Parameters):
         json_schema_extra={"unit": "permutations"},
         ge=1,
         le=1_000_000,
+    )
+    align: clocks.Align = Field(
+        "auto",
+        description=(
+            "'times': units and trials are on one clock. 'starts': each counts from the start of its own recording, "
+            "which the catalog knows. 'auto': what the recordings say with their parameter 'clock'."
+        ),
     )
 
     @model_validator(mode="after")
@@ -58,9 +74,12 @@ class StatsLabels(ShardedPipeline):
     """
 
     name = "stats.labels"
-    version = "1.0.0"
+    version = "1.1.0"
     summary = "Tests whether units tell odours apart, against labels shuffled within the session."
-    inputs = (Input(("units",), "Binned spikes of every trial, with its odour (three .npy files)."),)
+    inputs = (
+        Input(("units",), "Sorted units; or binned spikes of every trial, with its odour (three .npy files)."),
+        Input(("events",), "Trials that events.trials made, where the units do not say them.", minimum=0),
+    )
     parameters = LabelParameters
 
     def items(self, parameters: LabelParameters) -> int:
@@ -110,16 +129,25 @@ class _Trials:
 def _trials(run: Run) -> _Trials:
     import numpy as np
 
+    from analysis.methods.errors import InvalidDataError
     from analysis.readers.odour import BIN, read_odour_trials
 
     settings: LabelParameters = run.parameters
-    if len(run.recordings) != 1:
-        raise PipelineError(f"One recording of units is read, not {len(run.recordings)}.")
-    read = read_odour_trials(run.recordings[0])
-    bins = read.counts.shape[2]
-    first, last = round(settings.start / BIN), bins if settings.stop is None else round(settings.stop / BIN)
-    if first >= last or last > bins:
-        raise PipelineError(f"The trials last {bins * BIN:g} s; start and stop must lie within them.")
+    units, tables = run.of_kind("units"), run.of_kind("events")
+    if len(units) != 1 or len(tables) > 1:
+        raise PipelineError("One recording of units is read, and at most one table of trials.")
+    if tables:
+        try:
+            read = around_pokes(units[0], tables[0], start=settings.start, stop=settings.stop, align=settings.align)
+        except InvalidDataError as error:
+            raise PipelineError(str(error)) from error
+        first, last = 0, read.counts.shape[2]
+    else:
+        read = read_odour_trials(units[0])
+        bins = read.counts.shape[2]
+        first, last = round(settings.start / BIN), bins if settings.stop is None else round(settings.stop / BIN)
+        if not 0 <= first < last <= bins:
+            raise PipelineError(f"The trials last {bins * BIN:g} s; start and stop must lie within them.")
     trained = read.correct & read.in_sequence
     if not trained.any():
         raise PipelineError("No trial is correct and in sequence, so there is nothing to train on.")
@@ -127,7 +155,7 @@ def _trials(run: Run) -> _Trials:
     if odours.size < 2:
         raise PipelineError("All correct in-sequence trials have one odour, so there is nothing to tell apart.")
     fold = np.random.default_rng(run.seed).permutation(np.arange(labels.size) % settings.folds)
-    names = tuple(f"{odour:g}" for odour in odours)
+    names = tuple(str(odour) if odours.dtype.kind == "U" else f"{odour:g}" for odour in odours)
     counts = read.counts[trained][:, :, first:last].sum(axis=2)
     return _Trials(counts, labels, fold, names, int(np.count_nonzero(~trained)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,21 @@ def open_recording(recording: InputRecording) -> Contents:
     if not files:
         raise PipelineError(f"The recording {recording.label or recording.id} has no files.")
     path = sources.sound_file(_entry(recording.format, files[0]))
-    return OPENERS[recording.format](recording, path)
+    contents = OPENERS[recording.format](recording, path)
+    offset = 0.0 if recording.format in _SHIFTED else sources.time_offset(recording)
+    return replace(contents, events=tuple(_later(each, offset) for each in contents.events)) if offset else contents
+
+
+# Formats whose openers add the offset to the times of events themselves.
+_SHIFTED = {"csv", "npy"}
+
+
+def _later(events: Events, offset: float) -> Events:
+    def read() -> tuple[NDArray[np.floating], tuple[str, ...]]:
+        times, labels = events.read()
+        return times + offset, labels
+
+    return replace(events, read=read)
 
 
 def _entry(file_format: str, path: Path) -> Path:

@@ -11,9 +11,11 @@ import pytest
 from analysis.figures import alignment as alignment_figures
 from analysis.figures import colours, decoding, odours, page, paper, tracking, voltage
 from analysis.figures import lfp as lfp_figures
+from analysis.figures import trials as trial_figures
 from analysis.figures.spec import MOST_POINTS, Axis, Band, Figure, Image, Line, Panel, Spans, every, reduce_trace
 from analysis.methods import spectral
 from analysis.methods.alignment import align
+from analysis.methods.trials import LapTable, OdourTable
 
 
 def made() -> list[Figure]:
@@ -39,6 +41,12 @@ def made() -> list[Figure]:
     pulses = np.cumsum(rng.uniform(0.5, 1.5, 200))
     both = pulses[rng.random(200) > 0.03], pulses[rng.random(200) > 0.03] - 3
     aligned = align(*both)
+    pokes = np.cumsum(rng.uniform(2, 5, 80))
+    odour_table = OdourTable(
+        pokes, pokes + 0.1, pokes + rng.uniform(0.3, 1.5, 80), tuple(rng.choice(list("ABCDE"), 80)),
+        np.arange(80) % 5 + 1, np.arange(80) // 5 + 1, rng.random(80) > 0.2, rng.random(80) > 0.1,
+    )  # fmt: skip
+    lap_table = LapTable(pokes, pokes + rng.uniform(1, 2, 80), ("up", "down") * 40)
     return [
         decoding.posterior_heat_map(time, posterior, true, np.abs(np.cos(time / 5)) > 0.3, unit="cm", length=100),
         decoding.error_distribution(error, error * 3, unit="cm", length=100),
@@ -61,6 +69,11 @@ def made() -> list[Figure]:
         alignment_figures.residuals_over_time(aligned, *both, tolerance=0.001),
         alignment_figures.residual_histogram(aligned),
         alignment_figures.intervals_matched(aligned, *both),
+        trial_figures.odour_raster(odour_table),
+        trial_figures.accuracy_by_place(odour_table),
+        trial_figures.poke_durations(odour_table),
+        trial_figures.laps_over_time(lap_table),
+        trial_figures.lap_durations(lap_table),
     ]
 
 

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from analysis.chains.models import Chain, ChainStep
+from analysis.discussion.models import PaperMark, ResultComment
 from analysis.jobs.models import Artifact, Job, JobInput, Result, Worker
 from sessions.admin import AdministratorsAdmin, LabAdmin, OwnedInline
 
@@ -75,6 +76,24 @@ class ChainAdmin(ReadOnly, LabAdmin):
     search_fields = ("title", "session__title")
     date_hierarchy = "created"
     inlines: ClassVar = [ChainStepInline]
+
+
+@admin.register(ResultComment)
+class ResultCommentAdmin(ReadOnly, LabAdmin):
+    project_path = "result__job__project"
+    list_display = ("result", "person", "created", "changed", "withdrawn", "text")
+    list_select_related = ("result__job", "person")
+    search_fields = ("text",)
+    date_hierarchy = "created"
+
+
+@admin.register(PaperMark)
+class PaperMarkAdmin(ReadOnly, LabAdmin):
+    project_path = "result__job__project"
+    list_display = ("paper", "figure", "result", "person", "created")
+    list_filter = ("paper",)
+    list_select_related = ("result__job", "person")
+    search_fields = ("paper", "figure")
 
 
 @admin.register(Worker)

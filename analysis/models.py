@@ -11,12 +11,23 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from analysis.chains.models import Chain, ChainSource, ChainStep
+from analysis.discussion.models import PaperMark, ResultComment
 from analysis.jobs.models import Artifact, Job, JobInput, Result, Worker
 from sessions.models import Project, Recording, audited
 
 __all__ = [
-    "Artifact", "Chain", "ChainSource", "ChainStep", "FrameDrawing", "Job", "JobInput", "Result", "Worker",
-]  # fmt: skip
+    "Artifact",
+    "Chain",
+    "ChainSource",
+    "ChainStep",
+    "FrameDrawing",
+    "Job",
+    "JobInput",
+    "PaperMark",
+    "Result",
+    "ResultComment",
+    "Worker",
+]
 
 
 @audited

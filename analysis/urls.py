@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, path
 
 from analysis import drawing_views, pipelines_page, views, watching
 from analysis.chains import views as chains
+from analysis.discussion import views as discussion
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("pipelines/", pipelines_page.pipeline_list, name="pipelines-page"),
@@ -19,6 +20,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("chains/<uuid:chain_id>/live/", chains.chain_live, name="chain-live"),
     path("chains/<uuid:chain_id>/cancel/", chains.chain_cancel, name="chain-page-cancel"),
     path("chains/<uuid:chain_id>/again/", chains.chain_again, name="chain-page-again"),
+    path("papers/", discussion.paper_list, name="papers"),
+    path("results/compare/", discussion.compare, name="result-compare"),
+    path("results/<uuid:result_id>/comments/", discussion.comment_add, name="result-comment-add"),
+    path("results/<uuid:result_id>/papers/", discussion.mark_add, name="result-mark"),
+    path("comments/<uuid:comment_id>/", discussion.comment_change, name="result-comment"),
+    path("paper-marks/<uuid:mark_id>/remove/", discussion.mark_remove, name="result-mark-remove"),
     path("results/<uuid:result_id>/", views.result_page, name="result"),
     path("results/<uuid:result_id>/reproduce/", views.result_reproduce, name="result-page-reproduce"),
     path(

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from analysis import drawings, forms, selectors, services
 from analysis.chains.selectors import of_job
+from analysis.discussion.views import discussion_of
 from analysis.jobs.models import ENDED, Job, JobState, Result
 from analysis.submission_page import chosen_inputs, page_of_choices
 from sessions.downloads import file_response
@@ -109,7 +110,7 @@ def job_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
     job = selectors.job(request.user, job_id)
     context = _job_context(request, job)
     if job.parent_id is None and hasattr(job, "result"):
-        context |= _result_context(selectors.result(request.user, job.result.pk))
+        context |= _result_context(request, selectors.result(request.user, job.result.pk))
     return render(request, "analysis/job.html", context)
 
 
@@ -161,11 +162,11 @@ def job_again(request: HttpRequest, job_id: UUID) -> HttpResponse:
 def result_page(request: HttpRequest, result_id: UUID) -> HttpResponse:
     """A result: numbers, figures, files, and where it comes from."""
     result = selectors.result(request.user, result_id)
-    context = {"job": result.job, "may_change": can(request.user, "change", result), **_result_context(result)}
+    context = {"job": result.job, "may_change": can(request.user, "change", result), **_result_context(request, result)}
     return render(request, "analysis/result.html", context)
 
 
-def _result_context(result: Result) -> dict[str, Any]:
+def _result_context(request: HttpRequest, result: Result) -> dict[str, Any]:
     metrics = [{"name": name, **metric} for name, metric in selectors.metrics(result).items()]
     inputs = [row.recording for row in result.job.inputs.select_related("recording__session")]
     headline = [metric for metric in metrics if metric.get("headline")]
@@ -186,6 +187,7 @@ def _result_context(result: Result) -> dict[str, Any]:
         "derived": list(result.derived.select_related("session")),
         "agreement": selectors.agreement(result),
         "methods_text": selectors.methods_text(result),
+        **discussion_of(request, result),
     }
 
 

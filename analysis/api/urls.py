@@ -3,12 +3,14 @@
 from django.urls import URLPattern, URLResolver, path
 from rest_framework.routers import SimpleRouter
 
-from analysis.api import bundles, chains, views
+from analysis.api import bundles, chains, discussion, views
 
 router = SimpleRouter()
 router.register("jobs", views.JobViewSet, basename="job")
 router.register("chains", chains.ChainViewSet, basename="chain")
 router.register("results", views.ResultViewSet, basename="result")
+router.register("comments", discussion.CommentViewSet, basename="comment")
+router.register("paper-marks", discussion.MarkViewSet, basename="paper-mark")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("pipelines/", views.PipelinesView.as_view(), name="pipelines"),

@@ -65,6 +65,15 @@ def quantity(metric: dict[str, Any]) -> str:
 
 
 @register.filter
+def compared(cell: Any) -> str:
+    """Write a number of a comparison; a pair is a number with a unit of its own."""
+    if isinstance(cell, tuple):
+        value, unit = cell
+        return quantity({"value": value, "unit": unit})
+    return number(cell)
+
+
+@register.filter
 def span(value: timedelta | None) -> str:
     """Write a span of time: 0.4 s, 40 s, 3 min, 2 h 10 min."""
     if value is None:

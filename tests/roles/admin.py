@@ -62,6 +62,8 @@ MODELS: dict[str, tuple[str, Least]] = {
     "analysis_job": ("job", KEPT),
     "analysis_result": ("result", KEPT),
     "analysis_chain": ("chain", KEPT),
+    "analysis_resultcomment": ("comment", KEPT),
+    "analysis_papermark": ("paper-mark", KEPT),
     "analysis_worker": ("worker", Least(ADMINISTRATOR, NEVER, NEVER, NEVER)),
 }
 

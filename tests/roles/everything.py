@@ -17,6 +17,7 @@ from django.utils import timezone
 from PIL import Image
 
 from analysis.chains.models import Chain, ChainSource, ChainStep
+from analysis.discussion.models import PaperMark, ResultComment
 from analysis.figures.spec import Axis, Figure, Line, Panel
 from analysis.jobs.models import Artifact, Job, JobInput, JobState, Result, Worker
 from cameras.models import AlertKind, CameraAlert, CameraRecording
@@ -166,6 +167,9 @@ def _analyses(lab: Any, recording: Any) -> dict[str, Any]:
         figures=[{"name": "values", "title": "Values", "caption": "Every value.", "file": "values.json"}],
     )  # fmt: skip
     Artifact.objects.create(result=result, name="values.npy", size=3, sha256=sha256(b"123").hexdigest())
+    other = Result.objects.create(job=job(JobState.SUCCEEDED, "c", attempt=1, finished=NOON), attempt=1, folder="two")
+    comment = ResultComment.objects.create(result=result, text="Looks good.", person=lab.experimenter)
+    mark = PaperMark.objects.create(result=result, paper="Memory 2027", figure="2b", person=lab.experimenter)
     now = timezone.now()
     waiting = Chain.objects.create(session=lab.session, title="To the LFP", user=lab.experimenter)
     failed = Chain.objects.create(
@@ -180,5 +184,8 @@ def _analyses(lab: Any, recording: Any) -> dict[str, Any]:
         "job": job(JobState.QUEUED, "b"),
         "job-ended": done,
         "result": result,
+        "result-other": other,
+        "comment": comment,
+        "paper-mark": mark,
         "worker": Worker.objects.create(name="cpu@box", started=now - timedelta(hours=1), seen=now),
     }

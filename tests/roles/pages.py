@@ -129,6 +129,12 @@ ANALYSES = {
     "chain-page-cancel": _does(AFTER_POST, {}, "chain"),
     "chain-page-again": _does(AFTER_POST, {}, "chain-ended"),
     "result": _shown(OF_ONE, "result"),
+    "papers": _shown(SHOWN),
+    "result-compare": _page({"get": Ask(OF_ONE, query="?id={result}&id={result-other}")}),
+    "result-comment-add": _does(AFTER_POST, {"text": "calm"}, "result"),
+    "result-comment": _does((302, 404, 403, 302, 403, 403), {"text": "calm"}, "comment"),
+    "result-mark": _does(AFTER_POST, {"paper": "Memory 2027"}, "result"),
+    "result-mark-remove": _does(AFTER_POST, {}, "paper-mark"),
     "result-page-reproduce": _does(AFTER_POST, {}, "result"),
     "result-figure-item": _shown(OF_ONE, "result", "=values", "=light"),
 }  # fmt: skip

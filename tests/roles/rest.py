@@ -164,6 +164,19 @@ ANALYSES = {
     "chain-cancel": _does("chain", CHANGE),
     "chain-again": _does("chain-ended", CHANGE),
     **_rows("result"),
+    **_rows(
+        "comment",
+        post=Ask(MAKE, {"result": "{result}", "text": "calm"}),
+        patch=Ask((401, 404, 403, 200, 403, 403), {"text": "calm"}),
+        # One's own, or any for a manager.
+        delete=(401, 404, 403, 204, 204, 204),
+    ),
+    "comment-restore": _does("comment", CHANGE),
+    **_rows(
+        "paper-mark",
+        post=Ask(MAKE, {"result": "{result}", "paper": "Memory 2027", "figure": "3"}),
+        delete=(401, 404, 403, 204, 204, 204),
+    ),
     "result-reproduce": _does("result", MAKE),
     "result-figure": Address({"get": READ, "options": OPTIONS}, of=("result", "=values", "=json")),
     "result-bundle": _shows("result"),

@@ -45,9 +45,9 @@ OF_PATH = {
     "housings": "housing", "notes": "note", "tags": "tag", "alleles": "allele", "breeding-pairs": "pair",
     "litters": "litter", "tokens": "token", "uploads": "upload", "cameras": "camera",
     "camera-recordings": "camera-recording", "camera-alerts": "camera-alert", "jobs": "job", "results": "result",
-    "chains": "chain",
+    "chains": "chain", "comments": "comment", "paper-marks": "paper-mark",
 }  # fmt: skip
-ANALYSES = ("jobs", "results", "pipelines", "chains", "chain-definitions")
+ANALYSES = ("jobs", "results", "pipelines", "chains", "chain-definitions", "comments", "paper-marks")
 PARTS = {
     "cameras": lambda first: first.startswith("camera"),
     "analyses": lambda first: first in ANALYSES,

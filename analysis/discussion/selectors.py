@@ -1,0 +1,137 @@
+"""What pages and REST read of comments, papers, and results side by side, narrowed to what a user may see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from analysis import selectors
+from analysis.discussion.models import PaperMark, ResultComment
+from analysis.jobs.models import Result
+from sessions.errors import Invalid
+from sessions.permissions import projects_for, visible
+
+LEAST_COMPARED, MOST_COMPARED = 2, 4
+# So many of the newest results of the same pipeline are offered to compare with.
+MOST_OFFERED = 40
+
+
+def comments(user: Any) -> QuerySet[ResultComment]:
+    """Return the comments on results of the user's projects, oldest first.
+
+    Those that were withdrawn are seen by who wrote them and by who may withdraw any.
+    """
+    queryset = ResultComment.objects.select_related("person", "result__job__project")
+    shown = Q(withdrawn__isnull=True) | Q(result__job__project__in=projects_for(user, "delete"))
+    if user.pk is not None:
+        shown |= Q(person=user.pk)
+    return visible(user, queryset.filter(shown), project="result__job__project")
+
+
+def marks(user: Any) -> QuerySet[PaperMark]:
+    """Return the marks of results of the user's projects, by paper and figure."""
+    queryset = PaperMark.objects.select_related("person", "result__job__project")
+    return visible(user, queryset, project="result__job__project")
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A paper of a project with the marks of its results; ``results`` are the ids, each once, in that order."""
+
+    name: str
+    project: Any
+    marks: list[PaperMark] = field(default_factory=list)
+
+    @property
+    def results(self) -> list[Any]:
+        """The results, each once."""
+        return list(dict.fromkeys(mark.result_id for mark in self.marks))
+
+
+def papers(user: Any) -> list[Paper]:
+    """Return every paper that results of the user's projects are marked for."""
+    rows = marks(user).order_by("paper", "result__job__project__name", "figure", "created", "id")
+    found: dict[tuple[str, Any], Paper] = {}
+    for mark in rows.prefetch_related("result__job__inputs__recording__session__animals"):
+        project = mark.project
+        found.setdefault((mark.paper, project.pk), Paper(mark.paper, project)).marks.append(mark)
+    return list(found.values())
+
+
+def comparable(user: Any, result: Result) -> list[Result]:
+    """Return the newest other results of the same pipeline, which make most sense beside this one."""
+    rows = selectors.results(user).filter(job__pipeline=result.job.pipeline).exclude(pk=result.pk)
+    rows = rows.defer("provenance", "metrics", "figures").prefetch_related("job__inputs__recording__session__animals")
+    return list(rows.order_by("-created")[:MOST_OFFERED])
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a comparison: what it is, and its cell for each result; ``differs`` where they are not all alike."""
+
+    label: str
+    cells: list[Any]
+    unit: str = ""
+    definition: str = ""
+
+    @property
+    def differs(self) -> bool:
+        """Whether any two cells differ."""
+        return any(cell != self.cells[0] for cell in self.cells[1:])
+
+
+def side_by_side(user: Any, ids: Sequence[Any]) -> list[Result]:
+    """Return results to compare in the order given; ``Invalid`` for too few or too many, ``NotFound`` for unknown."""
+    wanted = list(dict.fromkeys(ids))
+    if not LEAST_COMPARED <= len(wanted) <= MOST_COMPARED:
+        sentence = f"Name {LEAST_COMPARED} to {MOST_COMPARED} results with id; these are {len(wanted)}."
+        raise Invalid(sentence, {"id": [sentence]})
+    return [selectors.result(user, pk) for pk in wanted]
+
+
+def compared_numbers(results: Sequence[Result]) -> list[Row]:
+    """Return every number that one of the results has, in the order of the first that has it."""
+    told = [selectors.metrics(result) for result in results]
+    names = dict.fromkeys(name for metrics in told for name in metrics)
+    rows = []
+    for name in names:
+        mine = [metrics.get(name) for metrics in told]
+        first = next(metric for metric in mine if metric is not None)
+        units = {metric.get("unit", "") for metric in mine if metric is not None}
+        # Where results are told in different units each number keeps its own.
+        cells = [
+            None if metric is None else (metric["value"] if len(units) == 1 else (metric["value"], metric["unit"]))
+            for metric in mine
+        ]
+        unit = units.pop() if len(units) == 1 else ""
+        rows.append(Row(first.get("label") or name, cells, unit, first.get("definition", "")))
+    return rows
+
+
+def compared_parameters(results: Sequence[Result]) -> list[Row]:
+    """Return pipeline, seed, inputs and parameters of results; equal ones too, told apart by ``differs``."""
+    jobs = [result.job for result in results]
+    inputs = [
+        "; ".join(recording["label"] for recording in result.provenance.get("inputs", [])) or None for result in results
+    ]
+    rows = [
+        Row("pipeline", [f"{job.pipeline} {job.version}" for job in jobs]),
+        Row("recordings", inputs),
+        Row("seed", [job.seed for job in jobs]),
+    ]
+    names = dict.fromkeys(name for job in jobs for name in job.parameters)
+    rows += [Row(name.replace("_", " "), [job.parameters.get(name) for job in jobs]) for name in names]
+    return rows
+
+
+def compared_figures(results: Sequence[Result]) -> list[tuple[str, list[dict[str, Any] | None]]]:
+    """Return the title of every figure and, for each result, that figure or none."""
+    named = [{figure["name"]: figure for figure in result.figures} for result in results]
+    names = dict.fromkeys(name for figures in named for name in figures)
+    return [
+        (next(figures[name]["title"] for figures in named if name in figures), [figures.get(name) for figures in named])
+        for name in names
+    ]

@@ -1,0 +1,159 @@
+"""What people say of results: comments, papers, and results side by side."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from analysis.discussion import selectors, services
+from analysis.discussion.models import PaperMark, ResultComment
+from analysis.jobs.models import Job, JobInput, JobState, Result
+from sessions.errors import Forbidden, Invalid, NotFound
+
+pytestmark = pytest.mark.django_db
+
+
+def made(lab, mark: str, *, value: float, window: float, figures: tuple[str, ...] = ()) -> Result:
+    job = Job.objects.create(
+        project=lab.project, pipeline="test.mean", version="1.0", fingerprint=mark * 64, state=JobState.SUCCEEDED,
+        attempt=1, finished=lab.session.start, user=lab.experimenter, parameters={"window": window, "least": 3},
+    )  # fmt: skip
+    JobInput.objects.create(job=job, recording=lab.recording, order=0)
+    return Result.objects.create(
+        job=job, attempt=1, folder=mark, summary=f"mean {value}",
+        metrics={"mean": {"value": value, "unit": "mV", "label": "mean", "order": 0}, "n": {"value": 5, "order": 1}},
+        figures=[{"name": name, "title": name, "caption": name, "file": f"{name}.json"} for name in figures],
+        provenance={"environment": {"cores": 2, "memory": 8_000_000_000}},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def result(lab) -> Result:
+    return made(lab, "a", value=1.5, window=0.5)
+
+
+def page_of(user, address: str) -> str:
+    client = Client()
+    client.force_login(user)
+    reply = client.get(address)
+    assert reply.status_code == 200
+    return reply.content.decode()
+
+
+def test_a_comment_is_seen_corrected_and_withdrawn_and_nothing_is_lost(lab, result):
+    comment = services.add_comment(by=lab.experimenter, result=result, text="  The <b>fit</b> is odd. ")
+    assert comment.text == "The <b>fit</b> is odd."
+    shown = page_of(lab.viewer, f"/results/{result.pk}/")
+    assert "The &lt;b&gt;fit&lt;/b&gt; is odd." in shown
+    assert "Your comment" not in shown
+    services.change_comment(by=lab.experimenter, comment=comment, text="The fit is fine.")
+    assert "corrected" in page_of(lab.viewer, f"/results/{result.pk}/")
+    services.withdraw_comment(by=lab.manager, comment=comment)
+    assert "The fit is fine." not in page_of(lab.viewer, f"/results/{result.pk}/")
+    assert "withdrawn" in page_of(lab.experimenter, f"/results/{result.pk}/")
+    assert list(selectors.comments(lab.viewer)) == []
+    services.restore_comment(by=lab.experimenter, comment=comment)
+    assert "The fit is fine." in page_of(lab.viewer, f"/results/{result.pk}/")
+    said = list(ResultComment.history.field.model.objects.order_by("pgh_id").values_list("text", flat=True))
+    assert said[:2] == ["The <b>fit</b> is odd.", "The fit is fine."]
+
+
+def test_only_who_wrote_a_comment_corrects_it_and_only_members_know_of_it(lab, result):
+    comment = services.add_comment(by=lab.experimenter, result=result, text="Mine.")
+    with pytest.raises(Forbidden, match="somebody else's"):
+        services.change_comment(by=lab.manager, comment=comment, text="Ours.")
+    with pytest.raises(Forbidden):
+        services.withdraw_comment(by=lab.viewer, comment=comment)
+    with pytest.raises(NotFound):
+        services.add_comment(by=lab.outsider, result=result, text="Me too.")
+    assert list(selectors.comments(lab.outsider)) == []
+    with pytest.raises(Invalid, match="says something"):
+        services.add_comment(by=lab.experimenter, result=result, text=" \n ")
+    with pytest.raises(Invalid):
+        services.add_comment(by=lab.experimenter, result=result, text="a" * 10_001)
+
+
+def test_results_of_a_paper_come_together_however_its_name_was_typed(lab, result):
+    other = made(lab, "b", value=2.5, window=1.0)
+    services.mark_for_paper(by=lab.experimenter, result=result, paper="Theta  2027", figure="2b")
+    services.mark_for_paper(by=lab.manager, result=other, paper="theta 2027", figure="1")
+    again = services.mark_for_paper(by=lab.manager, result=result, paper="THETA 2027", figure="2b")
+    assert again.person == lab.experimenter
+    (paper,) = selectors.papers(lab.viewer)
+    assert paper.name == "Theta 2027"
+    assert [mark.figure for mark in paper.marks] == ["1", "2b"]
+    assert paper.results == [other.pk, result.pk]
+    shown = page_of(lab.viewer, "/papers/")
+    assert f"/results/bundles/?id={other.pk}&amp;id={result.pk}" in shown
+    assert f"/results/compare/?id={other.pk}&amp;id={result.pk}" in shown
+    assert selectors.papers(lab.outsider) == []
+    assert "No result is marked" in page_of(lab.outsider, "/papers/")
+    services.remove_mark(by=lab.experimenter, mark=again)
+    assert [mark.figure for mark in selectors.papers(lab.viewer)[0].marks] == ["1"]
+    with pytest.raises(Forbidden):
+        services.mark_for_paper(by=lab.viewer, result=result, paper="Theta 2027")
+    with pytest.raises(Invalid, match="Name the paper"):
+        services.mark_for_paper(by=lab.experimenter, result=result, paper=" ")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_mark_that_two_people_make_at_once_is_one(lab, result):
+    together, told = threading.Barrier(2), []
+
+    def mark(user) -> None:
+        try:
+            together.wait(10)
+            told.append(services.mark_for_paper(by=user, result=result, paper="Theta 2027").pk)
+        finally:
+            connection.close()
+
+    people = [threading.Thread(target=mark, args=(user,)) for user in (lab.experimenter, lab.manager)]
+    for person in people:
+        person.start()
+    for person in people:
+        person.join(30)
+    assert len(told) == 2
+    assert set(told) == {PaperMark.objects.get().pk}
+
+
+def test_results_side_by_side_show_what_differs(lab, result):
+    other = made(lab, "b", value=2.5, window=1.0)
+    pair = selectors.side_by_side(lab.viewer, [other.pk, result.pk])
+    numbers = {row.label: row for row in selectors.compared_numbers(pair)}
+    assert numbers["mean"].cells == [2.5, 1.5]
+    assert numbers["mean"].differs
+    assert not numbers["n"].differs
+    differing = {row.label: row.cells for row in selectors.compared_parameters(pair) if row.differs}
+    assert differing == {"window": [1.0, 0.5]}
+    shown = page_of(lab.viewer, f"/results/compare/?id={other.pk}&id={result.pk}")
+    assert shown.index("2.50") < shown.index("1.50")
+    assert f'value="{other.pk}"' in page_of(lab.viewer, f"/results/{result.pk}/")
+
+
+def test_figures_are_paired_by_their_names_and_units_that_differ_stay_with_their_numbers(lab):
+    one = made(lab, "a", value=1.0, window=0.5, figures=("trace", "null"))
+    two = made(lab, "b", value=1.0, window=0.5, figures=("null",))
+    two.metrics["mean"]["unit"] = "uV"
+    figures = selectors.compared_figures([one, two])
+    assert [(title, [bool(figure) for figure in each]) for title, each in figures] == [
+        ("trace", [True, False]),
+        ("null", [True, True]),
+    ]
+    (mean, _) = selectors.compared_numbers([one, two])
+    assert mean.cells == [(1.0, "mV"), (1.0, "uV")]
+    assert mean.differs
+
+
+def test_what_cannot_be_compared_is_refused(lab, result):
+    with pytest.raises(Invalid, match="2 to 4 results"):
+        selectors.side_by_side(lab.viewer, [result.pk, result.pk])
+    other = made(lab, "b", value=2.5, window=1.0)
+    with pytest.raises(NotFound):
+        selectors.side_by_side(lab.outsider, [result.pk, other.pk])
+    client = Client()
+    client.force_login(lab.viewer)
+    assert client.get("/results/compare/?id=x").status_code == 400
+    assert client.get("/results/compare/").status_code == 400

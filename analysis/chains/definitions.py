@@ -59,16 +59,35 @@ BUILT_IN = (
     Definition(
         "units-position",
         "Raw voltage to units to position",
-        "Sorts units and decodes position from them, along the position that the session has.",
-        (_SORT, Step("decode", "decode.position", (Source("units", "sort"), Source("position")))),
+        "Sorts units, maps their place fields and decodes position from them, along the position that the session has.",
+        (
+            _SORT,
+            Step("fields", "spikes.fields", (Source("units", "sort"), Source("position"))),
+            Step("decode", "decode.position", (Source("units", "sort"), Source("position"))),
+        ),
+    ),
+    Definition(
+        "raw-position",
+        "Raw voltage to LFP, spikes, units and position",
+        "All that the voltage of a running animal tells: LFP and spikes in one pass, units, the phase of theta at "
+        "which they fire, their place fields, and the position decoded from them.",
+        (
+            Step("preprocess", "ephys.preprocess", (_RAW,)),
+            _SORT,
+            Step("phase", "lfp.phase", (Source("lfp", "preprocess"), Source("units", "sort"))),
+            Step("fields", "spikes.fields", (Source("units", "sort"), Source("position"))),
+            Step("decode", "decode.position", (Source("units", "sort"), Source("position"))),
+        ),
     ),
     Definition(
         "units-tracked-position",
         "Raw voltage and video to position",
-        "Sorts units, tracks the animal in the video, and decodes its position from the units.",
+        "Sorts units, tracks the animal in the video, maps the place fields of the units and decodes position from "
+        "them.",
         (
             _SORT,
             Step("track", "video.track", (Source("video"),)),
+            Step("fields", "spikes.fields", (Source("units", "sort"), Source("position", "track"))),
             Step("decode", "decode.position", (Source("units", "sort"), Source("position", "track"))),
         ),
     ),

@@ -34,6 +34,7 @@ from analysis.pipelines.events_trials import EventsTrials
 from analysis.pipelines.lfp_bands import LfpBands
 from analysis.pipelines.lfp_phase import LfpPhase
 from analysis.pipelines.lfp_ripples import LfpRipples
+from analysis.pipelines.spikes_fields import SpikesFields
 from analysis.pipelines.stats_labels import StatsLabels
 from analysis.pipelines.stats_permutation import StatsPermutation
 from analysis.pipelines.steps import Step
@@ -56,6 +57,7 @@ _OURS: tuple[type[Pipeline], ...] = (
     LfpBands,
     LfpPhase,
     LfpRipples,
+    SpikesFields,
     StatsLabels,
     StatsPermutation,
     SyncAlign,

@@ -11,9 +11,10 @@ import pytest
 from analysis.figures import alignment as alignment_figures
 from analysis.figures import colours, decoding, odours, page, paper, tracking, voltage
 from analysis.figures import lfp as lfp_figures
+from analysis.figures import place_fields as field_figures
 from analysis.figures import trials as trial_figures
 from analysis.figures.spec import MOST_POINTS, Axis, Band, Figure, Image, Line, Panel, Spans, every, reduce_trace
-from analysis.methods import spectral
+from analysis.methods import place_fields, spectral
 from analysis.methods.alignment import align
 from analysis.methods.trials import LapTable, OdourTable
 
@@ -74,7 +75,35 @@ def made() -> list[Figure]:
         trial_figures.poke_durations(odour_table),
         trial_figures.laps_over_time(lap_table),
         trial_figures.lap_durations(lap_table),
+        *of_fields(),
     ]
+
+
+def of_fields() -> list[Figure]:
+    """The figures of place fields, on a track and in the open; one unit is silent in a half of it."""
+    rng = np.random.default_rng(1)
+    x, edges = 50 + 45 * np.sin(np.arange(2000) / 20), np.arange(2001) * 0.05
+    settings = {"seconds": 0.05, "smoothing": 1.0, "least": 0.1}
+    track = place_fields.on_track(x, bins=20, length=90, forward=np.gradient(x) > 0, **settings)
+    plane = np.stack([x, x[::-1] * 0.5], axis=1)
+    field = place_fields.in_the_open(plane, size=5, **settings)
+    trains = [np.sort(rng.integers(0, 2000, 80)), np.flatnonzero((x > 60) & (rng.random(2000) < 0.2))]
+    cells = np.array([False, True])
+    drawn = []
+    for places, path in ((track, x[:, None]), (field, plane)):
+        found = place_fields.map_units(places, trains, shifts=99, shortest_shift=20, share=0.5, rng=rng)
+        drawn += [
+            field_figures.track_maps(found, 4.5, "cm")
+            if places is track
+            else field_figures.open_maps(found, 5.0, "cm", ("1", "2")),
+            field_figures.spikes_on_path(
+                edges, path, [(edges[train], train) for train in trains], ("1", "2"), np.array([0.1, 1.2]), unit="cm"
+            ),
+            field_figures.information(found, cells, cells),
+            field_figures.stable(found, cells, tested=True),
+            field_figures.occupancy(places, "cm"),
+        ]
+    return drawn
 
 
 def tracking_speed(time, xy):

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from analysis.pipelines import clocks
 from analysis.pipelines.base import Input, Output, Parameters, Pipeline, PipelineError, Run
-from analysis.pipelines.odour_trials import TaskTrials, read_task_trials
+from analysis.pipelines.odour_trials import TaskTrials, Theta, binned_trials, cut_trials
 
 if TYPE_CHECKING:
     from analysis.methods.odour_time import InAgainstOut, Windows
@@ -28,10 +29,19 @@ def _quantity(default: Any, unit: str, text: str, **limits: Any) -> Any:
 class DecodeSequenceParameters(Parameters):
     """Times are seconds from the poke."""
 
-    poke: float = _quantity(0.0, "s", "Time of the poke from the beginning of each trial's data.", ge=0, le=60)
+    poke: float = _quantity(
+        0.0, "s", "Time of the poke from the beginning of each trial's data, where spikes are binned.", ge=0, le=60
+    )
+    before: float = _quantity(
+        0.5, "s", "Time before the poke that is looked at, too, where trials are cut out of units.", ge=0, le=60
+    )
     start: float = _quantity(0.0, "s", "Start of the time that is decoded, from the poke.", ge=-60, le=60)
     stop: float | None = _quantity(
-        None, "s", "End of the time that is decoded; the end of the trial's data when empty.", gt=-60, le=60
+        None,
+        "s",
+        "End of the time that is decoded; when empty the end of the trial's data, or the shortest correct poke.",
+        gt=-60,
+        le=60,
     )
     decoder: Literal["auto", "theta", "counts"] = Field(
         "auto",
@@ -64,6 +74,14 @@ class DecodeSequenceParameters(Parameters):
     )
     least_spikes: int = _quantity(
         20, "spikes", "Units with fewer spikes in all trials together are left out.", ge=1, le=1_000_000
+    )
+
+    align: clocks.Align = Field(
+        "auto",
+        description=(
+            "'times': units, trials and LFP are on one clock. 'starts': each counts from the start of its own "
+            "recording, which the catalog knows. 'auto': what the recordings say with their parameter 'clock'."
+        ),
     )
 
     @model_validator(mode="after")
@@ -115,7 +133,11 @@ class DecodeSequence(Pipeline):
     name = "decode.sequence"
     version = "1.0.0"
     summary = "Decodes which odour of a sequence the units tell of, over time and theta phase, and tests it."
-    inputs = (Input(("units",), "Binned spikes of every trial, its odour and LFP (three .npy files)."),)
+    inputs = (
+        Input(("units",), "Sorted units; or binned spikes of every trial, its odour and LFP (three .npy files)."),
+        Input(("events",), "Trials that events.trials made, where the units do not say them.", minimum=0),
+        Input(("lfp",), "LFP for the phase of theta, where it is not in the three files.", minimum=0),
+    )
     parameters = DecodeSequenceParameters
 
     def run(self, run: Run) -> Output:
@@ -138,19 +160,12 @@ def _decode(run: Run) -> SequenceOutcome:
     from analysis.methods.theta_sequence import theta_lag
 
     settings: DecodeSequenceParameters = run.parameters
-    if len(run.recordings) != 1:
-        raise PipelineError(f"One recording of units is read, not {len(run.recordings)}.")
     run.progress(0.01, "reading")
-    trials, left_out = _with_enough_spikes(
-        read_task_trials(
-            run.recordings[0], poke=settings.poke, band=(settings.low, settings.high), channel=settings.channel
-        ),
-        settings.least_spikes,
-    )
+    trials, left_out = _with_enough_spikes(_read(run), settings.least_spikes)
     if settings.decoder == "theta" and trials.phase is None:
         raise PipelineError(
-            "The decoder 'theta' needs LFP beside the spikes, and its rate as the recording's parameter 'lfp_rate' "
-            "(Hz)."
+            "The decoder 'theta' needs LFP: a recording of it, or beside binned spikes with its rate as the "
+            "recording's parameter 'lfp_rate' (Hz)."
         )
     theta = trials.phase is not None and settings.decoder != "counts"
     decoded = trials.bins(settings.start, settings.stop)
@@ -203,6 +218,22 @@ def _decode(run: Run) -> SequenceOutcome:
         float(np.mean([np.count_nonzero(mask) for mask in masks])) * (1 - 1 / settings.folds),
         real, null, null_accuracy, windows, accuracy, chance, general,
         odour_time.along_the_sequence(pieces, labels, trained), over_phase, lag, in_out,
+    )  # fmt: skip
+
+
+def _read(run: Run) -> TaskTrials:
+    settings: DecodeSequenceParameters = run.parameters
+    units, tables, lfp = run.of_kind("units"), run.of_kind("events"), run.of_kind("lfp")
+    if len(units) != 1 or len(tables) > 1 or len(lfp) > 1:
+        raise PipelineError("One recording of units is read, and at most one table of trials and one of LFP.")
+    theta = Theta((settings.low, settings.high), settings.channel)
+    if not tables:
+        if lfp:
+            raise PipelineError("A recording of LFP is read with a table of trials; binned spikes have their own.")
+        return binned_trials(units[0], theta, poke=settings.poke)
+    return cut_trials(
+        units[0], tables[0], lfp[0] if lfp else None, theta,
+        start=min(settings.start, -settings.before), stop=settings.stop, align=settings.align,
     )  # fmt: skip
 
 

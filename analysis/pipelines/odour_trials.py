@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,38 +58,102 @@ class TaskTrials:
         return slice(low, high)
 
 
-def read_task_trials(
-    recording: InputRecording, *, poke: float, band: tuple[float, float], channel: int | None
-) -> TaskTrials:
+@dataclass(frozen=True)
+class Theta:
+    """Where theta is looked for: its band (Hz) and the channel of the LFP, that with most theta when none is named."""
+
+    band: tuple[float, float]
+    channel: int | None = None
+
+
+def binned_trials(recording: InputRecording, theta: Theta, *, poke: float) -> TaskTrials:
     """Return the trials of an odour-sequence triple, with theta where its LFP and the rate of that are there.
 
-    ``poke`` is the time of the poke from the beginning of each trial's data (s), ``band`` that of theta (Hz).
-    ``PipelineError`` where no correct in-sequence trial is there or fewer than three odours.
+    ``poke`` is the time of the poke from the beginning of each trial's data (s). ``PipelineError`` where no correct
+    in-sequence trial is there or fewer than three odours.
     """
     from analysis.readers.odour import BIN, read_odour_trials
 
     read = read_odour_trials(recording)
-    trained = read.correct & read.in_sequence
-    if not trained.any():
+    phase, channel = _theta(read, theta.band, theta.channel, BIN)
+    names = np.unique(read.odour[read.correct & read.in_sequence])
+    return _task_trials(read, names, -poke, phase, channel)
+
+
+def cut_trials(
+    units: InputRecording,
+    table: InputRecording,
+    lfp: InputRecording | None,
+    theta: Theta,
+    *,
+    start: float,
+    stop: float | None,
+    align: clocks.Align,
+) -> TaskTrials:
+    """Return the trials of a table cut out of units and LFP from ``start`` to ``stop`` (s from the poke).
+
+    Odours are in the order of their places in the sequence. ``PipelineError`` as for ``binned_trials``, where the
+    recordings do not overlap, and where an odour has two places in sequence.
+    """
+    from analysis.methods.oscillation import analytic, at_times
+    from analysis.pipelines.lfp_trace import read_trace
+    from analysis.readers.odour import BIN
+    from analysis.readers.trials import read_odours
+
+    read = around_pokes(units, table, start=start, stop=stop, align=align)
+    trials = read_odours(table)
+    place: dict[str, int] = {}
+    for odour, position, inside in zip(trials.odour, trials.position, trials.in_sequence, strict=True):
+        if inside and place.setdefault(odour, int(position)) != position:
+            raise PipelineError(f"Odour {odour} is in sequence at the places {place[odour]} and {position}.")
+    trained = set(read.odour[read.correct & read.in_sequence].tolist())
+    names = np.array(sorted(trained, key=lambda odour: (place[odour], odour)))
+    phase, channel = None, None
+    if lfp is not None and read.poke is not None:
+        trace = read_trace(lfp, theta.channel, theta.band)
+        middles = start + (np.arange(read.counts.shape[2]) + 0.5) * BIN
+        times = read.poke[:, None] + middles + clocks.shift_between(units, lfp, align) - trace.start
+        signal = analytic(trace.values, trace.rate, *theta.band)
+        phase, channel = at_times(signal, trace.rate, times), trace.channel
+        whole = np.isfinite(phase).all(axis=1)
+        if not whole.any():
+            raise PipelineError(
+                f"No trial lies within the {trace.values.size / trace.rate:.1f} s of the LFP: is it on one clock with "
+                "the units?"
+            )
+        read = replace(
+            read, counts=read.counts[whole], odour=read.odour[whole], correct=read.correct[whole],
+            in_sequence=read.in_sequence[whole],
+        )  # fmt: skip
+        phase = phase[whole]
+    return _task_trials(read, names, start, phase, channel)
+
+
+def _task_trials(
+    read: OdourTrials, names: NDArray[Any], start: float, phase: NDArray[np.floating] | None, channel: int | None
+) -> TaskTrials:
+    """Number the odours; trials of one that is never correct and in sequence are left out."""
+    from analysis.readers.odour import BIN
+
+    if not (read.correct & read.in_sequence).any():
         raise PipelineError("No trial is correct and in sequence, so there is nothing to train on.")
-    odours = np.unique(read.odour[trained])
-    if odours.size < 3:
+    if names.size < 3:
         raise PipelineError(
-            f"Correct in-sequence trials have {odours.size} odours; a sequence with an odour before and one after "
+            f"Correct in-sequence trials have {names.size} odours; a sequence with an odour before and one after "
             "needs three."
         )
-    known = np.isin(read.odour, odours)
-    phase, chosen = _theta(read, band, channel, BIN)
+    number = {odour: label for label, odour in enumerate(names.tolist())}
+    known = np.isin(read.odour, names)
     return TaskTrials(
         counts=read.counts[known],
         bin=BIN,
-        start=-poke,
-        labels=np.searchsorted(odours, read.odour[known]),
-        names=tuple(f"{odour:g}" for odour in odours),
+        start=start,
+        labels=np.array([number[odour] for odour in read.odour[known].tolist()]),
+        names=tuple(odour if isinstance(odour, str) else f"{odour:g}" for odour in names.tolist()),
         correct=read.correct[known],
         in_sequence=read.in_sequence[known],
         phase=None if phase is None else phase[known],
-        channel=chosen,
+        channel=channel,
     )
 
 
@@ -162,4 +226,4 @@ def around_pokes(
         [bin_spikes(trains.times, trains.units, poke + edges, n_units=len(trains.labels)).T for poke in pokes[inside]]
     )
     odour = np.array(trials.odour)
-    return OdourTrials(counts, odour[inside], trials.correct[inside], trials.in_sequence[inside])
+    return OdourTrials(counts, odour[inside], trials.correct[inside], trials.in_sequence[inside], poke=pokes[inside])

@@ -68,7 +68,7 @@ class OdourTrials:
     """``counts`` ``(n_trials, n_units, n_bins)`` in bins of 10 ms; odours as written, all three ``(n_trials,)``.
 
     ``lfp`` ``(n_trials, n_samples, n_channels)`` at ``lfp_rate`` (Hz), from the same moment on, where there is one
-    whose rate is known.
+    whose rate is known; ``poke`` (s) where the trials were cut out of a whole recording, on its clock.
     """
 
     counts: NDArray[Any]
@@ -77,6 +77,7 @@ class OdourTrials:
     in_sequence: NDArray[np.bool_]
     lfp: NDArray[Any] | None = None
     lfp_rate: float = 0.0
+    poke: NDArray[np.floating] | None = None
 
 
 def read_odour_trials(recording: InputRecording) -> OdourTrials:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from scipy.stats import kstest
 from analysis.methods import odour_time, sequence
 from analysis.methods.errors import InvalidDataError
 from analysis.methods.odour_sessions import OdourTruth, simulate_odour_session
+from analysis.methods.trials import OdourTable
 from analysis.pipelines.base import PipelineError
+from analysis.readers.trials import write_odours
 from tests.methods.odour_files import write_triple
 from tests.methods.running import recording, run_pipeline
 
@@ -174,3 +177,60 @@ def test_odours_without_neighbours_are_left_out_of_past_and_next():
     np.testing.assert_allclose(along, [0.15, 0.25, 0.35])
     with pytest.raises(InvalidDataError, match="both neighbours"):
         odour_time.along_the_sequence(posterior[:1], labels[:1], np.ones(1, dtype=bool))
+
+
+def whole_session(folder, session, *, gap=2.0):
+    """Write the session as one recording: sorted units, a table of trials and LFP, all on one clock."""
+    n_trials, _, n_bins = session.counts.shape
+    begins = 5 + np.arange(n_trials) * (n_bins * 0.01 + gap)
+    trial, unit, at = (np.repeat(index, session.counts[session.counts > 0]) for index in np.nonzero(session.counts))
+    times = begins[trial] + (at + 0.5) * 0.01
+    np.savez(folder / "units.npz", spike_times=np.r_[times, 0.0, begins[-1] + 10], spike_units=np.r_[unit, 0, 0])
+    poke = begins + BEFORE * 0.01
+    names = "EDCBA"
+    table = OdourTable(
+        poke, poke + 0.1, begins + n_bins * 0.01, tuple(names[odour] for odour in session.odour),
+        session.position + 1, np.arange(n_trials) // 5 + 1, session.in_sequence, session.correct,
+    )  # fmt: skip
+    write_odours(folder / "trials.csv", table)
+    rate = 500
+    time = np.arange(0, begins[-1] + 20, 1 / rate)
+    lfp = np.random.default_rng(0).normal(0, 0.2, (time.size, 2))
+    middles = begins[:, None] + (np.arange(n_bins) + 0.5) * 0.01
+    phase = np.unwrap(session.phase, axis=1)
+    for mine, known in zip(middles, phase, strict=True):
+        # Theta goes on for a while on either side, as it does in an animal.
+        inside = (time > mine[0] - 0.5) & (time < mine[-1] + 0.5)
+        slope = (known[-1] - known[0]) / (mine[-1] - mine[0])
+        lfp[inside, 1] += np.cos(known[0] + slope * (time[inside] - mine[0]))
+    np.save(folder / "lfp.npy", (200 * lfp).astype(np.float32))
+    return (
+        recording("units", "units-npz", folder / "units.npz"),
+        recording("events", "csv", folder / "trials.csv", table="odours"),
+        recording("lfp", "npy", folder / "lfp.npy", rate=rate, unit="uV"),
+    )
+
+
+def test_trials_cut_out_of_units_and_lfp_tell_the_same_truth(session, tmp_path):
+    units, trials, lfp = whole_session(tmp_path, session)
+    output, _ = run_pipeline("decode.sequence", tmp_path / "run", units, trials, lfp, permutations=9, draws=2)
+    metrics = {name: metric.value for name, metric in output.metrics.items()}
+    trained = session.correct & session.in_sequence
+    assert metrics["trials"] == trained.sum()
+    assert metrics["accuracy"] > 100 * session.ideal_accuracy(trained) - 3
+    assert metrics["theta_lag"] == pytest.approx(70, abs=20)
+    # The odours are in the order of their places in the sequence, whatever they are called.
+    with (tmp_path / "run" / "trials.csv").open(newline="") as lines:
+        assert [name for name in next(csv.reader(lines)) if name.startswith("p_")] == [f"p_{name}" for name in "EDCBA"]
+    alone, _ = run_pipeline("decode.sequence", tmp_path / "alone", units, trials, permutations=0, draws=0)
+    assert alone.metrics["decoder"].value == "counts"
+    assert alone.metrics["accuracy"].value > 60
+
+
+def test_lfp_elsewhere_in_time_and_lfp_without_trials_are_refused(session, tmp_path):
+    units, trials, lfp = whole_session(tmp_path, session)
+    away = replace(lfp, parameters={**lfp.parameters, "time_offset": 1e6})
+    with pytest.raises(PipelineError, match="No trial lies within the"):
+        run_pipeline("decode.sequence", tmp_path / "a", units, trials, away)
+    with pytest.raises(PipelineError, match="read with a table of trials"):
+        run_pipeline("decode.sequence", tmp_path / "b", units, lfp)

@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, path
 from rest_framework.routers import SimpleRouter
 
-from analysis.api import bundles, chains, discussion, views
+from analysis.api import bundles, chains, discussion, traces, views
 
 router = SimpleRouter()
 router.register("jobs", views.JobViewSet, basename="job")
@@ -23,5 +23,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("results/<uuid:result>/bundle/", bundles.BundleView.as_view(), name="result-bundle"),
     path("results/bundles/", bundles.BundlesView.as_view(), name="result-bundles"),
     path("results/<uuid:result>/artifacts/<path:name>", views.ArtifactView.as_view(), name="result-artifact"),
+    path("recordings/<uuid:recording>/traces/", traces.TracesView.as_view(), name="recording-traces"),
+    path("recordings/<uuid:recording>/traces/window/", traces.WindowView.as_view(), name="recording-traces-window"),
     *router.urls,
 ]

@@ -16,7 +16,7 @@ from sessions import selectors, services
 from sessions.downloads import data_file_response, playable
 from sessions.formats import FORMATS
 from sessions.forms import RecordingListFilter
-from sessions.models import DataRoot, FileRole, Recording
+from sessions.models import DataRoot, FileRole, Recording, RecordingKind
 from sessions.pagination import page_of
 from sessions.permissions import can
 
@@ -74,6 +74,7 @@ def recording(request: HttpRequest, pk: UUID) -> HttpResponse:
             "wrong": sum(map(selectors.is_wrong, files)),
             "hashed": sum(bool(file.sha256) for file in files),
             "file_count": len(files),
+            "traced": bool(files) and row.kind in (RecordingKind.EPHYS, RecordingKind.LFP),
             "roots": DataRoot.objects.order_by("name"),
             "may_delete": can(request.user, "delete", row),
             "format_label": label,

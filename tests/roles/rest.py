@@ -157,6 +157,9 @@ LFP_STEP = {"name": "lfp", "pipeline": "ephys.lfp", "inputs": [{"kind": "lfp"}]}
 
 ANALYSES = {
     "pipelines": Address({"get": LIST, "options": OPTIONS}),
+    # Its file does not say the unit.
+    "recording-traces": _shows("recording", codes=(401, 404, 409, 409, 409, 409)),
+    "recording-traces-window": _shows("recording", "?stop=100", (401, 404, 409, 409, 409, 409)),
     **_rows("job", post=Ask(ADD, {"pipeline": "ephys.lfp", "recordings": ["{recording}"]})),
     "job-cancel": _does("job", CHANGE),
     "chain-definitions": Address({"get": LIST, "options": OPTIONS}),

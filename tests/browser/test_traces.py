@@ -1,0 +1,222 @@
+"""Hours of voltage in a real browser: scrolled and zoomed through, and what is drawn is what the file has."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from analysis.jobs.models import Job, JobInput, JobState, Result
+from analysis.traces import traced
+from sessions import services
+from sessions.models import Membership, Project
+from sessions.permissions import LABORATORY
+from tests.browser.chromium import DESKTOP, FLAGS, PHONE, executable
+from tests.cameras.laboratory import Laboratory, database_url
+from tests.methods.running import recording as as_input
+from tests.methods.running import run_pipeline
+
+pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.timeout(600)]
+RATE, GAIN, CHANNELS, SECONDS = 20_000, 0.2, 64, 120
+# A pulse of 1800 uV for 0.5 ms on channel 40, which lies fourth from the top, at 90 s.
+PULSE_AT, PULSE_ON, PULSE = 90 * RATE, 60, 9000
+
+
+@pytest.fixture(scope="module")
+def web(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+    """The web process on the test's database; its scripts and styles come as they lie in the folders."""
+    executable()
+    folder = tmp_path_factory.mktemp("traces")
+    made = Laboratory(
+        folder, folder / "data", database_url(connection.settings_dict), LAB_DEBUG="1",
+        LAB_RESULTS=str(folder / "results"),
+    )  # fmt: skip
+    try:
+        made.start_redis()
+        made.start_server("web")
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def voltage(transactional_db: None, web: Laboratory, settings: Any) -> SimpleNamespace:
+    """Two minutes of 64 channels with a pulse, their overview, and somebody who may see them and is logged in."""
+    settings.LAB_DATA_ROOT, settings.LAB_RESULTS = web.data_root, web.folder / "results"
+    name = f"{uuid4().hex}.bin"
+    table = np.random.default_rng(5).integers(-100, 101, (SECONDS * RATE, CHANNELS), dtype=np.int16)
+    table[PULSE_AT : PULSE_AT + RATE // 2000, PULSE_ON] = PULSE
+    table.tofile(web.data_root / name)
+    parameters = {"channels": CHANNELS, "dtype": "int16", "gain_to_uV": GAIN,
+                  "positions": [[0, 20 * n] for n in range(CHANNELS)]}  # fmt: skip
+    project = Project.objects.create(name="Memory")
+    ana = get_user_model().objects.create_user("ana")
+    Membership.objects.create(project=project, user=ana, role="viewer")
+    session = services.start_session(
+        by=LABORATORY, project=project, start=timezone.now() - timezone.timedelta(hours=1), end=timezone.now()
+    )
+    recording = services.register_recording(
+        by=LABORATORY, session=session, kind="ephys", format="raw-binary", files=[{"path": name}],
+        parameters={"rate": RATE, **parameters},
+    )  # fmt: skip
+    folder = Path(settings.LAB_RESULTS) / uuid4().hex
+    (folder / "artifacts").mkdir(parents=True)
+    run_pipeline(
+        "ephys.overview", folder / "artifacts",
+        as_input("ephys", "raw-binary", web.data_root / name, rate=RATE, **parameters),
+    )  # fmt: skip
+    job = Job.objects.create(
+        project=project, pipeline="ephys.overview", version="1.0.0", state=JobState.SUCCEEDED, attempt=1,
+        fingerprint=traced(ana, recording.pk).mark, started=timezone.now(), finished=timezone.now(),
+    )  # fmt: skip
+    JobInput.objects.create(job=job, recording=recording, order=0)
+    Result.objects.create(job=job, attempt=1, folder=folder.name)
+    login = Client()
+    login.force_login(ana)
+    return SimpleNamespace(
+        url=f"http://127.0.0.1:{web.web_port}",
+        path=f"/recordings/{recording.pk}/",
+        cookie=login.cookies["sessionid"].value,
+        table=table,
+    )
+
+
+@pytest.fixture(params=["desktop", "phone"])
+def page(request: pytest.FixtureRequest, voltage: SimpleNamespace) -> Iterator[Any]:
+    """The recording's page on a desktop, and in the dark on a phone."""
+    from playwright.sync_api import sync_playwright
+
+    phone = request.param == "phone"
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
+        context = chromium.new_context(
+            base_url=voltage.url, viewport=PHONE if phone else DESKTOP, color_scheme="dark" if phone else "light",
+            is_mobile=phone, has_touch=phone, device_scale_factor=2 if phone else 1,
+        )  # fmt: skip
+        context.add_cookies([{"name": "sessionid", "value": voltage.cookie, "url": voltage.url}])
+        opened = context.new_page()
+        opened.on("pageerror", lambda error: complaints.append(str(error)))
+        opened.on("console", lambda m: complaints.append(m.text) if "Content Security Policy" in m.text else None)
+        opened.goto(voltage.path)
+        settled(opened)
+        yield opened
+        if folder := os.environ.get("LAB_TEST_PICTURES"):
+            opened.screenshot(path=f"{folder}/traces-{request.param}-{request.node.name[5:12]}.png", full_page=True)
+        chromium.close()
+    assert complaints == []
+
+
+def settled(page: Any) -> None:
+    """Wait until all that is seen has come and is drawn; what was pressed shows in the next picture."""
+    page.evaluate("() => new Promise((then) => requestAnimationFrame(() => requestAnimationFrame(then)))")
+    page.wait_for_function(
+        "() => { const d = document.getElementById('traces').dataset; return 'ready' in d && d.waiting === '0'; }",
+        timeout=60_000,
+    )
+
+
+def state(page: Any) -> dict[str, float]:
+    found = page.evaluate("({...document.getElementById('traces').dataset})")
+    return {name: float(found[name]) for name in
+            ("start", "span", "bin", "top", "rows", "microvolts", "ratio", "left", "height")}  # fmt: skip
+
+
+def highest_of_row(page: Any, row: int) -> tuple[float, float]:
+    """Return how far above the middle of its row a trace reaches (uV), and at which sample, from the pixels drawn."""
+    drawn = page.evaluate(
+        """([row, left, height, rowHeight, top]) => {
+        const canvas = document.getElementById('traces-canvas');
+        const brush = canvas.getContext('2d');
+        const middle = Math.round((row - top + 0.5) * rowHeight);
+        const width = canvas.width - left;
+        const from = Math.max(0, Math.round(middle - 3.5 * rowHeight));
+        const data = brush.getImageData(left, from, width, middle - from).data;
+        const ground = data.slice(0, 3);
+        // The highest pixel that is joined to the trace in the row's middle.
+        let best = [0, 0];
+        for (let x = 0; x < width; x += 1) {
+          let y = middle - from - 1;
+          const inked = (at) => [0, 1, 2].some((k) => data[(at * width + x) * 4 + k] !== ground[k]);
+          while (y >= 0 && inked(y)) y -= 1;
+          if (middle - from - 1 - y > best[0]) best = [middle - from - 1 - y, x];
+        }
+        return best;
+        }""",
+        [row, state(page)["left"], state(page)["height"], state(page)["height"] / state(page)["rows"],
+         state(page)["top"]],
+    )  # fmt: skip
+    now = state(page)
+    return drawn[0] / (now["height"] / now["rows"]) * now["microvolts"], now["start"] + drawn[1] / (
+        (page.evaluate("document.getElementById('traces-canvas').width") - now["left"]) / now["span"]
+    )
+
+
+def press(page: Any, *keys: str) -> None:
+    page.locator("#traces-canvas").focus()
+    for key in keys:
+        page.keyboard.press(key)
+    settled(page)
+
+
+def test_a_pulse_is_found_by_zooming_out_and_measured_by_zooming_in(page, voltage):
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    # The whole recording, from one second.
+    press(page, *["-"] * 8)
+    whole = state(page)
+    assert (whole["start"], whole["span"]) == (0, SECONDS * RATE)
+    assert whole["bin"] >= 1024
+    # Two minutes in hundreds of columns do not hide half a millisecond. The top row is channel 63.
+    row = CHANNELS - 1 - PULSE_ON
+    while state(page)["microvolts"] < 1000:
+        press(page, "[")
+    height, sample = highest_of_row(page, row)
+    pixel = state(page)["microvolts"] / (state(page)["height"] / state(page)["rows"])
+    assert height == pytest.approx(PULSE * GAIN, abs=2 * pixel)
+    assert sample == pytest.approx(PULSE_AT, abs=2 * whole["span"] / 300)
+    # Back in, towards the pulse: the wheel keeps in place what is under it.
+    canvas = page.locator("#traces-canvas")
+    wide = page.evaluate("document.getElementById('traces-canvas').getBoundingClientRect().width")
+    while state(page)["span"] > RATE / 100:
+        now = state(page)
+        left = now["left"] / now["ratio"]
+        share = (PULSE_AT - now["start"]) / now["span"]
+        canvas.hover(position={"x": left + share * (wide - left), "y": 40})
+        page.mouse.wheel(0, -300)
+        page.wait_for_function("(was) => Number(document.getElementById('traces').dataset.span) < was", arg=now["span"])
+        settled(page)
+    near = state(page)
+    assert near["bin"] == 1
+    height, sample = highest_of_row(page, row)
+    pixel = near["microvolts"] / (near["height"] / near["rows"])
+    assert height == pytest.approx(PULSE * GAIN, abs=2 * pixel)
+    assert sample == pytest.approx(PULSE_AT, abs=3)
+    # The words beneath say the number of the file.
+    left = near["left"] / near["ratio"]
+    share = (PULSE_AT + 5 - near["start"]) / near["span"]
+    y = (row + 0.5) / near["rows"] * near["height"] / near["ratio"]
+    canvas.hover(position={"x": left + share * (wide - left), "y": y})
+    assert f"channel {PULSE_ON}, {20 * PULSE_ON} µm · {PULSE * GAIN:.1f} µV" in page.locator("#traces-now").inner_text()
+
+
+def test_what_is_scrolled_past_is_not_waited_for(page):
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/traces/window/" in request.url else None)
+    page.locator("#traces-canvas").focus()
+    for _ in range(60):
+        page.keyboard.press("PageDown")
+    settled(page)
+    assert state(page)["start"] == 60 * RATE
+    # Drawn within few requests more than what is seen and what is next to it.
+    assert len(asked) < 200
+    assert page.locator("#traces-error").is_hidden()

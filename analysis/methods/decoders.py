@@ -121,13 +121,14 @@ class CrossValidated:
     """What was decoded out of fold.
 
     ``position`` (%) ``(n_bins,)`` and ``posterior`` ``(n_bins, place_bins)`` or None, NaN where no fold tests;
-    ``chosen`` the decoder of every fold; ``units_used`` ``(n_folds,)``.
+    ``chosen`` the decoder of every fold and ``models`` what it learnt; ``units_used`` ``(n_folds,)``.
     """
 
     position: Array
     posterior: Array | None
     chosen: tuple[Decoder, ...]
     units_used: NDArray[np.int64]
+    models: tuple[Any, ...] = ()
 
 
 def cross_validate(
@@ -143,6 +144,7 @@ def cross_validate(
     position = np.full(behaviour.position.shape, np.nan)
     posterior: Array | None = None
     used = np.zeros(len(outer), dtype=np.int64)
+    learnt: list[Any] = [None] * len(outer)
     for decoder in dict.fromkeys(chosen):
         numbers = [number for number, of_fold in enumerate(chosen) if of_fold == decoder]
         models = [_fitted(decoder, counts, behaviour, outer[number], number) for number in numbers]
@@ -150,12 +152,13 @@ def cross_validate(
         made = decoder.predict(models, [counts[rows] for rows in tested])
         for number, model, rows, prediction in zip(numbers, models, tested, made, strict=True):
             used[number] = model.units.size
+            learnt[number] = model
             position[rows] = prediction.position
             if prediction.posterior is not None:
                 if posterior is None:
                     posterior = np.full((position.size, prediction.posterior.shape[1]), np.nan)
                 posterior[rows] = prediction.posterior
-    return CrossValidated(position, posterior, tuple(chosen), used)
+    return CrossValidated(position, posterior, tuple(chosen), used, tuple(learnt))
 
 
 def _fitted(decoder: Decoder, counts: Array, behaviour: Behaviour, fold: Fold, number: int) -> Any:

@@ -41,6 +41,8 @@ class TrackDecodingParameters(Parameters):
         "kernel",
         "boosting",
         "perceptron",
+        "recurrent",
+        "convolutional",
     ] = Field(
         "bayesian",
         description=(
@@ -48,7 +50,8 @@ class TrackDecodingParameters(Parameters):
             "inner folds of the training bins. 'bayesian-chosen': one step. 'state-space': place and running direction "
             "as a chain over time, with the spikes before and after a bin ('state-space-causal': before only). "
             "'ridge': linear, the baseline. 'kernel': where the animal was when counts were alike. 'boosting' (trees) "
-            "and 'perceptron' learn for a minute or more."
+            "and 'perceptron' learn for a minute or more, and so do the networks over time, 'recurrent' and "
+            "'convolutional', which need a worker with PyTorch and use its GPU where it has one."
         ),
     )
     epoch_start: float | None = _quantity(None, "s", "Start of the time decoded; the first position when empty.")
@@ -117,14 +120,15 @@ class DecodePositionParameters(TrackDecodingParameters):
     )
     compare_learned: bool = Field(
         default=False,
-        description="Compare with the slow ones as well: boosted trees and the perceptron take a minute or more each.",
+        description="Compare with the slow ones as well: boosted trees, the perceptron and, where PyTorch is installed,"
+        " networks take a minute or more each.",
     )
     shifts: int | None = _quantity(
         None,
         "shifts",
         "Circular shifts of all units together, each with the whole cross-validation; 0 skips the test. When empty, "
         "1000 for the Bayesian decoder as set and 19 for those that choose their settings, which take seconds a shift, "
-        "boosted trees and perceptrons a minute: stats.permutation shares such work among all workers.",
+        "those that learn slowly a minute: stats.permutation shares such work among all workers.",
         ge=0,
         le=10_000,
     )
@@ -168,8 +172,11 @@ class Prepared:
     bench: DecoderBench
 
 
-def prepare(run: Run) -> Prepared:
-    """Read the recordings of a run with ``TrackDecodingParameters``, and bin and cut them into folds."""
+def prepare(run: Run, *, gpu: bool = False) -> Prepared:
+    """Read the recordings of a run with ``TrackDecodingParameters``, and bin and cut them into folds.
+
+    ``gpu`` lets networks learn on a GPU where there is one.
+    """
     import numpy as np
 
     from analysis.methods import folds, spikes
@@ -202,7 +209,7 @@ def prepare(run: Run) -> Prepared:
     else:
         blocks = folds.contiguous_folds(counts.shape[0], folds=settings.folds, guard_bins=guard_bins)
     bench = DecoderBench(
-        settings, behaviour, blocks, single=single, windowed=counts, guard_bins=guard_bins, seed=run.seed
+        settings, behaviour, blocks, single=single, windowed=counts, guard_bins=guard_bins, seed=run.seed, gpu=gpu
     )
     return Prepared(behaviour, counts, blocks, lap_ends.size, bench)
 
@@ -215,7 +222,7 @@ def _decode(run: Run) -> Output:
     from analysis.pipelines.position_output import Outcome, position_output
 
     settings: DecodePositionParameters = run.parameters
-    prepared = prepare(run)
+    prepared = prepare(run, gpu=True)
     behaviour, counts, bench = prepared.behaviour, prepared.counts, prepared.bench
     run.progress(0.1, "decoding")
     attempt = bench.decode(settings.decoder)
@@ -225,7 +232,7 @@ def _decode(run: Run) -> Output:
         )
     run.log(f"{attempt.label}: {attempt.seconds:.2f} s.")
     attempts = [attempt]
-    others = [name for name in LABELS if name != settings.decoder]
+    others = [name for name in bench.offered() if name != settings.decoder]
     for name in others:
         if settings.compare_learned if name in SLOW else settings.compare or settings.compare_learned:
             run.progress(0.1 + 0.05 * len(attempts) / len(others), f"comparing: {LABELS[name]}")

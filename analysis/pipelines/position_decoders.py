@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.methods import decoders, decoding, learned, linear, statespace
+from analysis.methods import decoders, decoding, learned, linear, networks, statespace
 from analysis.methods.folds import Fold, NestedFolds
 
 if TYPE_CHECKING:
@@ -25,10 +25,13 @@ LABELS = {
     "kernel": "kernel regression",
     "boosting": "boosted trees",
     "perceptron": "perceptron",
+    "recurrent": "recurrent network",
+    "convolutional": "convolutional network",
 }
+_NETWORKS: dict[str, networks.Kind] = {"recurrent": "recurrent", "convolutional": "convolutional"}
 _LEARNED: dict[str, learned.Kind] = {"kernel": "kernel", "boosting": "boosting", "perceptron": "perceptron"}
 # Those whose whole cross-validation takes a minute rather than seconds.
-SLOW = ("boosting", "perceptron")
+SLOW = ("boosting", "perceptron", *_NETWORKS)
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Attempt:
     """What one decoder found out of fold, with NaN where nothing is tested, and in how many seconds.
 
     ``position`` (%) ``(n_bins,)``; ``posterior`` ``(n_bins, place_bins)`` or None; ``units_used`` and ``chosen``, the
-    settings in words, per fold.
+    settings in words, and ``models``, per fold.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Attempt:
     units_used: NDArray[np.int64]
     chosen: tuple[str, ...]
     seconds: float
+    models: tuple[Any, ...] = ()
 
     @property
     def label(self) -> str:
@@ -67,7 +71,7 @@ class Attempt:
 class DecoderBench:
     """Every decoder on one session: ``single`` counts of bins and ``windowed`` ones, both ``(n_bins, n_units)``.
 
-    ``seed`` is where those that draw numbers while they learn begin.
+    ``seed`` is where those that draw numbers while they learn begin; ``gpu`` whether networks may learn on one.
     """
 
     def __init__(
@@ -80,10 +84,12 @@ class DecoderBench:
         windowed: NDArray[np.floating],
         guard_bins: int,
         seed: int,
+        gpu: bool,
     ) -> None:
         self._settings = settings
         self._single, self._windowed = single, windowed
         self._folds, self._guard_bins, self._seed = folds, guard_bins, seed
+        self._gpu = gpu
         self.as_set = decoding.BlockDecoder(
             track.position,
             track.speed > track.threshold,
@@ -114,7 +120,11 @@ class DecoderBench:
         made = self._chosen(name, self._single)
         seconds = time.perf_counter() - began
         chosen = tuple(_words(decoder) for decoder in made.chosen)
-        return Attempt(name, made.position, made.posterior, made.units_used, chosen, seconds)
+        return Attempt(name, made.position, made.posterior, made.units_used, chosen, seconds, made.models)
+
+    def offered(self) -> list[str]:
+        """Return the decoders that can be computed here: networks where PyTorch is installed."""
+        return [name for name in LABELS if name not in _NETWORKS or networks.installed()]
 
     def errors(self, name: str, counts: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return the error (%) of every moving bin with the whole cross-validation repeated on ``counts``."""
@@ -134,6 +144,15 @@ class DecoderBench:
         bins, least, step = self._settings.place_bins, self._settings.minimum_spikes, self._settings.bin
         if name == "ridge":
             return linear.candidates(step=step, minimum_spikes=least)
+        if network := _NETWORKS.get(name):
+            return networks.candidates(
+                network,
+                guard_bins=self._guard_bins,
+                place_bins=bins,
+                minimum_spikes=least,
+                seed=self._seed,
+                gpu=self._gpu,
+            )
         if kind := _LEARNED.get(name):
             return learned.candidates(
                 kind, step=step, guard_bins=self._guard_bins, place_bins=bins, minimum_spikes=least, seed=self._seed

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from analysis.figures import decoding as draw
 from analysis.methods.decoding import Accuracy, accuracy, place_fields
 from analysis.pipelines.base import Metric, Output, Run
+from analysis.pipelines.weights import write_weights
 
 if TYPE_CHECKING:
     from analysis.figures.spec import Figure
@@ -77,6 +78,8 @@ def position_output(run: Run, outcome: Outcome) -> Output:
         **probabilities,
     )
     artifacts = ["decoded.npz", _folds_table(run, outcome)]
+    if weights := write_weights(run.folder, attempt.models):
+        artifacts.append(weights)
     if len(outcome.attempts) > 1:
         artifacts.append(_comparison_table(run, outcome))
     metrics = _metrics(run.parameters, outcome)

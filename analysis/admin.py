@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from analysis.chains.models import Chain, ChainStep
 from analysis.discussion.models import PaperMark, ResultComment
 from analysis.jobs.models import Artifact, Job, JobInput, Result, Worker
+from analysis.labels.models import UnitLabels
 from sessions.admin import AdministratorsAdmin, LabAdmin, OwnedInline
 
 
@@ -94,6 +95,14 @@ class PaperMarkAdmin(ReadOnly, LabAdmin):
     list_filter = ("paper",)
     list_select_related = ("result__job", "person")
     search_fields = ("paper", "figure")
+
+
+@admin.register(UnitLabels)
+class UnitLabelsAdmin(ReadOnly, LabAdmin):
+    project_path = "recording__session__project"
+    list_display = ("recording", "revision", "user", "created")
+    list_select_related = ("recording", "user")
+    date_hierarchy = "created"
 
 
 @admin.register(Worker)

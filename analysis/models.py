@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from analysis.chains.models import Chain, ChainSource, ChainStep
 from analysis.discussion.models import PaperMark, ResultComment
 from analysis.jobs.models import Artifact, Job, JobInput, Result, Worker
+from analysis.labels.models import UnitLabels
 from sessions.models import Project, Recording, audited
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "PaperMark",
     "Result",
     "ResultComment",
+    "UnitLabels",
     "Worker",
 ]
 

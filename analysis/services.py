@@ -12,10 +12,12 @@ from django.db.models import Exists, OuterRef
 from pydantic import ValidationError
 
 from analysis.jobs import transitions, wake
-from analysis.jobs.inputs import fingerprint, input_files
+from analysis.jobs.inputs import chooses_units, fingerprint, input_files
 from analysis.jobs.models import ANSWERING, ENDED, Job, JobInput, Result
+from analysis.labels.models import UnitLabels
+from analysis.labels.selectors import newest
 from sessions.errors import Conflict, Invalid
-from sessions.models import Recording, Session
+from sessions.models import Recording, RecordingKind, Session
 from sessions.permissions import require, visible
 
 if TYPE_CHECKING:
@@ -42,12 +44,14 @@ def submit(
     seed: int = 1,
     anew: bool = False,
     reproduces: Result | None = None,
+    labels: Mapping[UUID, UnitLabels | None] | None = None,
 ) -> Submission:
     """Queue a pipeline on recordings, or return the job that computes or has computed just that.
 
     Raises ``Invalid`` with ``errors`` per field (``pipeline``, ``recordings``, ``seed``, ``parameters.<name>``),
     ``Forbidden`` when the user may not change the recordings' project. A Redis that is down does not matter: the sweep
-    wakes a worker when it is back.
+    wakes a worker when it is back. Which units are good is told by the newest revision of their labels, or by
+    ``labels`` (revisions by the recording's id), those of a job that is run again.
     """
     chosen = _pipeline(pipeline)
     found = _recordings(user, recordings)
@@ -56,7 +60,12 @@ def submit(
     checked = check_parameters(chosen, parameters or {})
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
         raise _invalid("seed", f"The seed is a whole number from 0 to {LARGEST_SEED}.")
-    mark = fingerprint(pipeline=chosen.name, version=chosen.version, parameters=checked, seed=seed, recordings=found)
+    if labels is None:
+        good = chooses_units(checked)
+        labels = {one.pk: newest(one) for one in found if good and one.kind == RecordingKind.UNITS}
+    mark = fingerprint(
+        pipeline=chosen.name, version=chosen.version, parameters=checked, seed=seed, recordings=found, labels=labels
+    )
     for _ in range(LOOKS):
         if not anew and (known := _answering(mark)):
             return Submission(known, created=False)
@@ -75,7 +84,8 @@ def submit(
                     user=user,
                 )
                 JobInput.objects.bulk_create(
-                    JobInput(job=job, recording=recording, order=order) for order, recording in enumerate(found)
+                    JobInput(job=job, recording=recording, order=order, labels=labels.get(recording.pk))
+                    for order, recording in enumerate(found)
                 )
                 transaction.on_commit(partial(wake.send, job.pk, job.queue))
         except IntegrityError as error:
@@ -133,6 +143,8 @@ def _same(job: Job) -> dict[str, Any]:
     return {
         "pipeline": job.pipeline,
         "recordings": list(job.inputs.values_list("recording_id", flat=True)),
+        # What people have said of the units since is for another request.
+        "labels": {row.recording_id: row.labels for row in job.inputs.select_related("labels")},
         "parameters": job.parameters,
         "seed": job.seed,
     }

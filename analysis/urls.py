@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, path
 from analysis import drawing_views, pipelines_page, views, watching
 from analysis.chains import views as chains
 from analysis.discussion import views as discussion
+from analysis.labels import views as labels
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("pipelines/", pipelines_page.pipeline_list, name="pipelines-page"),
@@ -33,6 +34,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path("recordings/<uuid:pk>/arenas/", drawing_views.arenas, name="recording-arenas"),
     path("recordings/<uuid:pk>/frame.jpg", drawing_views.frame, name="recording-frame"),
+    path("recordings/<uuid:pk>/units/", labels.units_page, name="recording-units-page"),
     path("recordings/<uuid:pk>/watch/", watching.watch, name="recording-watch"),
     path("recordings/<uuid:pk>/watch/<uuid:video_id>.json", watching.track, name="recording-track"),
 ]

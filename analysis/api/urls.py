@@ -3,11 +3,12 @@
 from django.urls import URLPattern, URLResolver, path
 from rest_framework.routers import SimpleRouter
 
-from analysis.api import bundles, chains, discussion, traces, views
+from analysis.api import bundles, chains, discussion, labels, traces, views
 
 router = SimpleRouter()
 router.register("jobs", views.JobViewSet, basename="job")
 router.register("chains", chains.ChainViewSet, basename="chain")
+router.register("unit-labels", labels.UnitLabelsViewSet, basename="unit-labels")
 router.register("results", views.ResultViewSet, basename="result")
 router.register("comments", discussion.CommentViewSet, basename="comment")
 router.register("paper-marks", discussion.MarkViewSet, basename="paper-mark")
@@ -25,5 +26,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("results/<uuid:result>/artifacts/<path:name>", views.ArtifactView.as_view(), name="result-artifact"),
     path("recordings/<uuid:recording>/traces/", traces.TracesView.as_view(), name="recording-traces"),
     path("recordings/<uuid:recording>/traces/window/", traces.WindowView.as_view(), name="recording-traces-window"),
+    path("recordings/<uuid:recording>/units/", labels.UnitsView.as_view(), name="recording-units"),
     *router.urls,
 ]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from analysis.jobs.models import Job
-from sessions.models import DataFile, FileRole, Recording
+from analysis.labels.models import UnitLabels
+from sessions.models import DataFile, FileRole, Recording, RecordingKind
 
+GOOD = "good"
 # What was only made to be looked at is no input.
 READ_ROLES = (FileRole.DATA, FileRole.SEGMENT, FileRole.FRAMES, FileRole.CLOCK)
 
@@ -27,13 +29,27 @@ def input_files(recording: Recording) -> list[DataFile]:
     return sorted(newest.values(), key=lambda file: (file.order, file.path))
 
 
-def describe(recording: Recording) -> dict[str, Any]:
-    """Return a recording as ``job.json`` holds it; the session and the files with their roots should be prefetched."""
+def chooses_units(parameters: Mapping[str, Any]) -> bool:
+    """Return whether a job reads only the units that are labelled good."""
+    return parameters.get("which_units") == GOOD
+
+
+def describe(recording: Recording, *, only_good: bool = False, labels: UnitLabels | None = None) -> dict[str, Any]:
+    """Return a recording as ``job.json`` holds it; the session and the files with their roots should be prefetched.
+
+    With ``only_good`` readers leave out the units that are not good by ``labels``, a revision of those by hand, or
+    where these are silent by the file.
+    """
+    chosen = {
+        "only": GOOD,
+        "labels": labels.labels if labels else {},
+        "labels_revision": labels.revision if labels else 0,
+    }
     return {
         "id": str(recording.pk),
         "kind": recording.kind,
         "format": recording.format,
-        "parameters": recording.parameters,
+        "parameters": {**recording.parameters, **chosen} if only_good else recording.parameters,
         "rate": recording.rate,
         "start": recording.start.isoformat() if recording.start else None,
         "label": f"{recording} ({recording.session})",
@@ -54,29 +70,44 @@ def describe(recording: Recording) -> dict[str, Any]:
     }
 
 
-def inputs_of(job: Job) -> list[Recording]:
-    """Return the recordings of a job in the order given, with what ``describe`` needs; a part reads its parent's."""
+def inputs_of(job: Job) -> list[dict[str, Any]]:
+    """Return the recordings of a job in the order given, as ``describe`` says them; a part reads its parent's."""
     whole = job.parent or job
-    return [
-        row.recording
-        for row in whole.inputs.select_related("recording__session").prefetch_related("recording__files__root")
-    ]
+    rows = whole.inputs.select_related("recording__session", "labels").prefetch_related("recording__files__root")
+    good = chooses_units(job.parameters)
+    return [describe(row.recording, only_good=good and _has_units(row.recording), labels=row.labels) for row in rows]
+
+
+def _has_units(recording: Recording) -> bool:
+    return recording.kind == RecordingKind.UNITS
 
 
 def fingerprint(
-    *, pipeline: str, version: str, parameters: dict[str, Any], seed: int, recordings: Iterable[Recording]
+    *,
+    pipeline: str,
+    version: str,
+    parameters: dict[str, Any],
+    seed: int,
+    recordings: Iterable[Recording],
+    labels: Mapping[Any, UnitLabels | None] | None = None,
 ) -> str:
     """Return the SHA-256 that two requests share when they must have the same result.
 
     Files count by their id and revision, since the content of a revision never changes; what describes them to a reader
-    (format, rate, parameters) counts too.
+    (format, rate, parameters) counts too. Where only good units are read, so does what people said of them: ``labels``
+    are the revisions by the recording's id.
     """
+    good, by_id = chooses_units(parameters), labels or {}
+    told = [
+        describe(recording, only_good=good and _has_units(recording), labels=by_id.get(recording.pk))
+        for recording in recordings
+    ]
     inputs = [
         {
             **{name: described[name] for name in ("id", "kind", "format", "parameters", "rate", "start")},
             "files": [[file["id"], file["revision"]] for file in described["files"]],
         }
-        for described in map(describe, recordings)
+        for described in told
     ]
     content = {"pipeline": pipeline, "version": version, "parameters": parameters, "seed": seed, "inputs": inputs}
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

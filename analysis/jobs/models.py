@@ -150,6 +150,14 @@ class JobInput(models.Model):
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="inputs")
     recording = models.ForeignKey(Recording, on_delete=models.PROTECT, related_name="+")
     order = models.PositiveIntegerField()
+    labels = models.ForeignKey(
+        "UnitLabels",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="The revision of the labels by hand by which units are chosen; empty where none were there or asked.",
+    )
 
     class Meta:
         ordering: ClassVar = ["order"]

@@ -66,6 +66,11 @@ def provenance(
                 "label": recording["label"],
                 "kind": recording["kind"],
                 "format": recording["format"],
+                **(
+                    {"labels_revision": recording["parameters"]["labels_revision"]}
+                    if "labels_revision" in recording["parameters"]
+                    else {}
+                ),
                 "files": [
                     {
                         "file": file["id"],

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from analysis.jobs import presence, sharding, storing, transitions
-from analysis.jobs.inputs import describe, inputs_of, keep_hashes
+from analysis.jobs.inputs import inputs_of, keep_hashes
 from analysis.jobs.lease import Lease
 from analysis.jobs.models import Job
 from analysis.jobs.patience import persist
@@ -123,8 +123,7 @@ class Attempt:
         whole = self.job.parent is None and not self.shards
         if whole and (items := sharding.parts(pipeline, self.job.parameters, sharding.slots(self.job.queue))):
             raise SplitError(items)
-        recordings = inputs_of(self.job)
-        self.inputs = [describe(recording) for recording in recordings]
+        self.inputs = inputs_of(self.job)
         spec = {
             "pipeline": self.job.pipeline,
             "version": self.job.version,

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from analysis.pipelines import clocks
 from analysis.pipelines.base import Input, InputRecording, Output, Parameters, Pipeline, PipelineError, Run
+from analysis.pipelines.unit_choice import WHICH_UNITS, WhichUnits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,6 +55,7 @@ class TrackDecodingParameters(Parameters):
             "'convolutional', which need a worker with PyTorch and use its GPU where it has one."
         ),
     )
+    which_units: WhichUnits = Field("all", description=WHICH_UNITS)
     epoch_start: float | None = _quantity(None, "s", "Start of the time decoded; the first position when empty.")
     epoch_stop: float | None = _quantity(None, "s", "End of the time decoded; the last position when empty.")
     bin: float = _quantity(0.25, "s", "Step of the time bins.", ge=0.001, le=10)

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from analysis.pipelines import clocks
 from analysis.pipelines.base import Input, Metric, Output, Parameters, Pipeline, PipelineError, Run
 from analysis.pipelines.lfp_trace import LfpTrace, read_trace
+from analysis.pipelines.unit_choice import WHICH_UNITS, WhichUnits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +33,7 @@ class LfpPhaseParameters(Parameters):
         1000, "shifts", "Circular shifts of each unit's spikes against the rhythm; 0 for none.", ge=0, le=10_000
     )
     shortest_shift: float = _quantity(20.0, "s", "Least distance of a shift from none.", ge=20, le=3600)
+    which_units: WhichUnits = Field("all", description=WHICH_UNITS)
     least_spikes: int = _quantity(50, "spikes", "Units with fewer are left out.", ge=2)
     alpha: float = _quantity(
         0.05, "", "Units with a p below this, over the number of units, are called locked.", gt=0, lt=1

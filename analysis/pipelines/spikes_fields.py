@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from analysis.pipelines import clocks
 from analysis.pipelines.base import Input, InputRecording, Metric, Output, Parameters, Pipeline, PipelineError, Run
+from analysis.pipelines.unit_choice import WHICH_UNITS, WhichUnits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +53,7 @@ class SpikesFieldsParameters(Parameters):
         None, "cm", "Length of the track or of the longer side of the animal's range; gives places in cm.", gt=0
     )
     longest_gap: float = _quantity(0.5, "s", "Longer gaps between positions are left out, not bridged.", gt=0)
+    which_units: WhichUnits = Field("all", description=WHICH_UNITS)
     least_spikes: int = _quantity(50, "spikes", "Units with fewer while the animal runs are left out.", ge=2)
     field_share: float = _quantity(0.5, "", "A field reaches as far as this share of its peak.", gt=0, lt=1)
     shifts: int = _quantity(

@@ -33,8 +33,10 @@ def read_spikes(recording: InputRecording) -> Spikes:
 
     Formats: ``matclust-mat`` (nested cells of structs with a field ``time``; seconds, or ticks when the recording has
     the parameter ``clockrate`` in Hz), ``nwb`` (``/units``), ``units-npz`` (``spike_times`` in s and ``spike_units``,
-    both ``(n_spikes,)``; optional ``unit_labels``, in the order of the unit numbers), ``csv`` (columns ``time`` in s
-    and ``unit``). Every other format of ``open_recording`` that holds units.
+    both ``(n_spikes,)``; optional ``unit_labels`` and ``unit_quality``, in the order of the unit numbers), ``csv``
+    (columns ``time`` in s and ``unit``). Every other format of ``open_recording`` that holds units. With the parameter
+    ``only`` (``good``) of the recording, units that are not good by its parameter ``labels`` (name to label), or by the
+    file, are left out.
     """
     readers = {"matclust-mat": _matclust, "nwb": nwb.read_units, "units-npz": _npz, "csv": _csv}
     if recording.format in readers:
@@ -49,7 +51,38 @@ def read_spikes(recording: InputRecording) -> Spikes:
         raise PipelineError(f"The file {path.name} has spike times that are not finite numbers.")
     units = np.repeat(np.arange(len(trains)), [train.size for train in trains])
     order = np.argsort(times, kind="stable")
-    return Spikes(times[order] + sources.time_offset(recording), units[order], tuple(labels))
+    found = Spikes(times[order] + sources.time_offset(recording), units[order], tuple(labels))
+    return _good(recording, found) if recording.parameters.get("only") == "good" else found
+
+
+def own_labels(recording: InputRecording) -> list[str] | None:
+    """Return what the file says of its units (``unit_quality`` of a ``units-npz``); ``None`` where it says nothing."""
+    if recording.format != "units-npz":
+        return None
+    path = sources.data_file(recording)
+    arrays = sources.load_npz(path, ("spike_units",), ("unit_quality",))
+    if "unit_quality" not in arrays:
+        return None
+    found = [str(label) for label in arrays["unit_quality"]]
+    if len(found) != np.unique(arrays["spike_units"]).size:
+        raise PipelineError(f"{path.name} has {len(found)} values of unit_quality for another number of units.")
+    return found
+
+
+def _good(recording: InputRecording, spikes: Spikes) -> Spikes:
+    """Leave out the units that are not good: by hand, or where nobody said anything, by the file."""
+    by_hand = recording.parameters.get("labels") or {}
+    own = own_labels(recording) or [""] * len(spikes.labels)
+    said = [by_hand.get(name) or own[number] for number, name in enumerate(spikes.labels)]
+    if not any(said):
+        raise PipelineError("No unit has a label yet, so none is known to be good: label the units, or take all.")
+    kept = np.array([label == "good" for label in said])
+    if not kept.any():
+        raise PipelineError(f"None of the {len(said)} units is labelled good.")
+    among = kept[spikes.units]
+    numbers = (np.cumsum(kept) - 1)[spikes.units[among]]
+    labels = tuple(name for name, good in zip(spikes.labels, kept, strict=True) if good)
+    return Spikes(spikes.times[among], numbers, labels)
 
 
 Trains = tuple[list[NDArray[np.floating]], list[str]]

@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from tests.browser.chromium import FLAGS, executable
+from tests.cameras.laboratory import Laboratory as Processes
+from tests.cameras.laboratory import database_url
 from tests.stack.laboratory import Laboratory
 
 
@@ -59,3 +62,20 @@ def visit(chromium, demo_laboratory: Laboratory) -> Iterator[Callable[..., objec
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def web(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    """The web process on the test's database; its scripts and styles come as they lie in the folders."""
+    executable()
+    folder = tmp_path_factory.mktemp("web")
+    results = str(folder / "results")
+    made = Processes(
+        folder, folder / "data", database_url(connection.settings_dict), LAB_DEBUG="1", LAB_RESULTS=results
+    )
+    try:
+        made.start_redis()
+        made.start_server("web")
+        yield made
+    finally:
+        made.close()

@@ -12,7 +12,6 @@ from uuid import uuid4
 import numpy as np
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -22,7 +21,7 @@ from sessions import services
 from sessions.models import Membership, Project
 from sessions.permissions import LABORATORY
 from tests.browser.chromium import DESKTOP, FLAGS, PHONE, executable
-from tests.cameras.laboratory import Laboratory, database_url
+from tests.cameras.laboratory import Laboratory
 from tests.methods.running import recording as as_input
 from tests.methods.running import run_pipeline
 
@@ -30,23 +29,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.timeout(600)]
 RATE, GAIN, CHANNELS, SECONDS = 20_000, 0.2, 64, 120
 # A pulse of 1800 uV for 0.5 ms on channel 40, which lies fourth from the top, at 90 s.
 PULSE_AT, PULSE_ON, PULSE = 90 * RATE, 60, 9000
-
-
-@pytest.fixture(scope="module")
-def web(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
-    """The web process on the test's database; its scripts and styles come as they lie in the folders."""
-    executable()
-    folder = tmp_path_factory.mktemp("traces")
-    made = Laboratory(
-        folder, folder / "data", database_url(connection.settings_dict), LAB_DEBUG="1",
-        LAB_RESULTS=str(folder / "results"),
-    )  # fmt: skip
-    try:
-        made.start_redis()
-        made.start_server("web")
-        yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture

@@ -64,6 +64,7 @@ MODELS: dict[str, tuple[str, Least]] = {
     "analysis_chain": ("chain", KEPT),
     "analysis_resultcomment": ("comment", KEPT),
     "analysis_papermark": ("paper-mark", KEPT),
+    "analysis_unitlabels": ("unit-labels", KEPT),
     "analysis_worker": ("worker", Least(ADMINISTRATOR, NEVER, NEVER, NEVER)),
 }
 

@@ -20,6 +20,7 @@ from analysis.chains.models import Chain, ChainSource, ChainStep
 from analysis.discussion.models import PaperMark, ResultComment
 from analysis.figures.spec import Axis, Figure, Line, Panel
 from analysis.jobs.models import Artifact, Job, JobInput, JobState, Result, Worker
+from analysis.labels.services import label_units
 from cameras.models import AlertKind, CameraAlert, CameraRecording
 from cameras.services import create_camera, start_recording, stop_recording
 from sessions import services
@@ -178,7 +179,11 @@ def _analyses(lab: Any, recording: Any) -> dict[str, Any]:
     for chain, values in ((waiting, {}), (failed, {"state": "failed", "reason": "There is no signal."})):
         step = ChainStep.objects.create(chain=chain, name="lfp", order=0, pipeline="ephys.lfp", **values)
         ChainSource.objects.create(step=step, order=0, kind="lfp", recording=recording)
+    np.savez(Path(settings.LAB_DATA_ROOT) / "units.npz", spike_times=np.arange(6.0), spike_units=[1, 2, 1, 2, 1, 2])
+    units = services.register_recording(by=LABORATORY, session=lab.session, kind="units", files=[{"path": "units.npz"}])
     return {
+        "units": units,
+        "unit-labels": label_units(by=lab.experimenter, recording=units, labels={"1": "good"}, base=0),
         "chain": waiting,
         "chain-ended": failed,
         "job": job(JobState.QUEUED, "b"),

@@ -116,6 +116,7 @@ ANALYSES = {
     "recording-arenas": _page({"get": OF_ONE, "post": Ask((302, 404, 403, 400, 400, 400), {})}, "video"),
     # It has no files.
     "recording-frame": _shown((302, 404, 409, 409, 409, 409), "video"),
+    "recording-units-page": _shown(OF_ONE, "units"),
     "recording-watch": _shown((302, 404, 404, 404, 404, 404), "recording"),
     "recording-track": _shown((302, 404, 404, 404, 404, 404), "recording", "video"),
     "job": _shown(OF_ONE, "job"),

@@ -166,6 +166,9 @@ ANALYSES = {
     **_rows("chain", post=Ask(ADD, {"steps": [LFP_STEP], "sessions": ["{session}"], "recordings": ["{recording}"]})),
     "chain-cancel": _does("chain", CHANGE),
     "chain-again": _does("chain-ended", CHANGE),
+    **_rows("unit-labels", post=Ask(MAKE, {"recording": "{units}", "base": 1, "labels": {"2": "noise"}})),
+    "unit-labels-undo": _does("unit-labels", MAKE),
+    "recording-units": _shows("units"),
     **_rows("result"),
     **_rows(
         "comment",

@@ -45,9 +45,9 @@ OF_PATH = {
     "housings": "housing", "notes": "note", "tags": "tag", "alleles": "allele", "breeding-pairs": "pair",
     "litters": "litter", "tokens": "token", "uploads": "upload", "cameras": "camera",
     "camera-recordings": "camera-recording", "camera-alerts": "camera-alert", "jobs": "job", "results": "result",
-    "chains": "chain", "comments": "comment", "paper-marks": "paper-mark",
+    "chains": "chain", "comments": "comment", "paper-marks": "paper-mark", "unit-labels": "unit-labels",
 }  # fmt: skip
-ANALYSES = ("jobs", "results", "pipelines", "chains", "chain-definitions", "comments", "paper-marks")
+ANALYSES = ("jobs", "results", "pipelines", "chains", "chain-definitions", "comments", "paper-marks", "unit-labels")
 PARTS = {
     "cameras": lambda first: first.startswith("camera"),
     "analyses": lambda first: first in ANALYSES,

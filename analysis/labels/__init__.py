@@ -1,0 +1,1 @@
+"""What people say of sorted units: good, multi-unit or noise."""

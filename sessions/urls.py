@@ -24,6 +24,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sessions/<uuid:pk>/", sessions.session, name="session"),
     path("sessions/<uuid:pk>/recordings/", sessions.session_recordings, name="session-recordings"),
     path("sessions/<uuid:pk>/trials/", sessions.session_trials, name="session-trials"),
+    path("sessions/<uuid:pk>/keep-events/", sessions.keep_events, name="session-keep-events"),
     path("sessions/<uuid:pk>/end/", sessions.end_session, name="session-end"),
     path("sessions/<uuid:pk>/move/", sessions.move_session, name="session-move"),
     path("sessions/<uuid:pk>/notes/", sessions.session_notes, name="session-notes"),

@@ -180,6 +180,15 @@ class SessionViewSet(ReadViewSet):
         body = _checked(s.SessionMove(data=request.data, context=self.get_serializer_context()))
         return self.reply(services.move_session(by=request.user, session=session, **body))
 
+    @extend_schema(request=None, responses={200: s.RecordingSerializer, 201: s.RecordingSerializer})
+    @action(detail=True, methods=["post"], url_path="keep-events")
+    def keep_events(self, request: Request, pk: str) -> Response:  # noqa: ARG002
+        """Make the events that were reported a recording; 200 with the one there is, where nothing came since."""
+        recording, made = services.keep_events(by=request.user, session=self.get_object())
+        row = selectors.recordings(request.user).get(pk=recording.pk)
+        shown = s.RecordingSerializer(row, context=self.get_serializer_context()).data
+        return Response(shown, status=201 if made else 200)
+
     @extend_schema(responses=s.TrialSerializer(many=True))
     @action(
         detail=True,

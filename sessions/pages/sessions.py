@@ -162,6 +162,17 @@ def end_session(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @login_required
 @require_POST
+def keep_events(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Make the events that were reported a recording, for analyses."""
+    row = selectors.one(selectors.sessions(request.user), pk)
+    recording, made = services.keep_events(by=request.user, session=row)
+    said = "The events are a recording now." if made else "These events are a recording already."
+    messages.success(request, said)
+    return redirect("lab:recording", recording.pk)
+
+
+@login_required
+@require_POST
 def session_notes(request: HtmxRequest, pk: UUID) -> HttpResponse:
     """Keep the notes; answers the part of the page that says so."""
     row = selectors.one(selectors.sessions(request.user), pk)

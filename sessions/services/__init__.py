@@ -15,6 +15,7 @@ from sessions.services.care import (
 )
 from sessions.services.colony import create_allele, create_litter, create_pair, update_litter, update_pair
 from sessions.services.copies import add_copy, forget_copy
+from sessions.services.eventfiles import keep_events
 from sessions.services.events import add_events
 from sessions.services.files import mark_hashed, register_file_revision
 from sessions.services.laboratory import (
@@ -49,6 +50,7 @@ __all__ = [
     "delete_entry",
     "end_session",
     "forget_copy",
+    "keep_events",
     "mark_hashed",
     "move_session",
     "open_recording",

@@ -55,6 +55,7 @@ CATALOG = {
     "lab:session-recordings": _shown(OF_ONE, "session"),
     "lab:session-trials": _shown(OF_ONE, "session"),
     "lab:session-end": _does(AFTER_POST, {}, "session-end"),
+    "lab:session-keep-events": _does(AFTER_POST, {}, "session"),
     "lab:session-move": _page({"get": TO_CHANGE, "post": Ask((302, 404, 403, 400, 400, 400), {})}, "session"),
     "lab:session-notes": _does(AFTER_POST, {"narrative": "x"}, "session"),
     "lab:session-register": _page({"get": TO_CHANGE, "post": Ask((302, 404, 403, 400, 400, 400), {})}, "session"),

@@ -69,6 +69,7 @@ CATALOG = {
         "session", post=Ask(ADD, {"animals": ["R214"], "start": START}), patch=Ask(CHANGE, {"narrative": "calm"})
     ),
     "session-end": _does("session-end", CHANGE),
+    "session-keep-events": _does("session", MAKE),
     "session-move": _does("session", CHANGE, {"from_animal": "R214", "to_animal": "R214"}),
     "session-trials": _shows("session"),
     **_rows("recording", post=Ask(ADD, REGISTERED), patch=Ask(CHANGE, {"quality": "good"})),

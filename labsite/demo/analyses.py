@@ -10,7 +10,16 @@ from analysis.jobs.models import Job, JobState
 from analysis.services import submit
 from labsite.demo.boxes import TRACK_BOX
 from labsite.demo.odourunits import POKE_SECONDS
-from labsite.demo.pastsessions import ODOUR_UNITS, POSITION, UNITS, VIDEO, VOLTAGE
+from labsite.demo.pastsessions import (
+    BOX_PULSES,
+    EVENTS,
+    ODOUR_UNITS,
+    POSITION,
+    PROBE_PULSES,
+    UNITS,
+    VIDEO,
+    VOLTAGE,
+)
 from labsite.demo.world import picture_scale
 from sessions.models import Recording
 
@@ -25,6 +34,8 @@ def queue_first(user: Any, recordings: dict[str, Recording]) -> list[Job]:
         ("decode.position", [UNITS, POSITION], {"shifts": SHIFTS}),
         ("video.track", [VIDEO], {"pixels_per_cm": round(scale, 4)}),
         ("ephys.lfp", [VOLTAGE], {}),
+        ("events.trials", [EVENTS], {}),
+        ("sync.align", [PROBE_PULSES, BOX_PULSES], {}),
         ("decode.sequence", [ODOUR_UNITS], {"poke": POKE_SECONDS, "permutations": SHIFTS}),
     ]
     return [

@@ -17,9 +17,12 @@ from labsite.demo import making
 from labsite.demo.boxes import ODOUR_BOX, ODOUR_BOX_TWO, ROUND_BOX, SQUARE_BOX, TRACK_BOX, Box
 from labsite.demo.laboratory import FIELD_TASK, ODOUR_TASK, TRACK_TASK, Laboratory
 from labsite.demo.odourevents import odour_events
+from labsite.demo.syncpulses import write_pulses
 from labsite.demo.world import open_world
 from sessions.models import Quality, Recording, Session
 from sessions.permissions import LABORATORY
+from sessions.services.eventfiles import NAME as EVENTS
+from sessions.services.eventfiles import keep_events
 from sessions.services.events import add_events
 from sessions.services.recordings import register_recording
 from sessions.services.sessions import start_session
@@ -83,7 +86,10 @@ def _week() -> list[Past]:
 
 
 WEEK = _week()
-WITH_EVENTS = {"R223 odour sequence, day 12", "R221 odour sequence, day 15"}
+# The session that has events as a recording, and pulses on two clocks.
+CLOCKS_TITLE = "R221 odour sequence, day 15"
+WITH_EVENTS = {"R223 odour sequence, day 12", CLOCKS_TITLE}
+PROBE_PULSES, BOX_PULSES = "Pulses at the probe", "Pulses of the controller"
 
 
 def past_sessions(laboratory: Laboratory) -> dict[str, Session]:
@@ -121,6 +127,32 @@ def past_events(sessions: dict[str, Session], worlds: Path) -> None:
         start, stop = session.start.timestamp(), session.end.timestamp()
         events = odour_events(open_world(worlds, past.box.arena), since=start, start=start, stop=stop)
         add_events(by=LABORATORY, session=session, events=list(events))
+
+
+def past_clocks(sessions: dict[str, Session]) -> dict[str, Recording]:
+    """Make sure that one odour session has its pulses on two clocks and its events as a recording; return these."""
+    session = sessions[CLOCKS_TITLE]
+    below = f"demo/odour-sequence-{session.start:%Y-%m-%d}"
+    files = {PROBE_PULSES: f"{below}/probe-pulses.npy", BOX_PULSES: f"{below}/controller-pulses.csv"}
+    present = {recording.name: recording for recording in session.recordings.filter(simulated=True, name__in=files)}
+    if len(present) < len(files):
+        root = Path(settings.LAB_DATA_ROOT)
+        seconds = (session.end - session.start).total_seconds() if session.end else RECORDED_SECONDS
+        write_pulses(*(root / path for path in files.values()), seconds=seconds, seed=ODOUR_BOX.arena.seed)
+    for name, path in files.items():
+        if name not in present:
+            present[name] = register_recording(
+                by=LABORATORY,
+                session=session,
+                kind="events",
+                files=[{"root": "default", "path": path}],
+                parameters={"clock": "recording"},
+                name=name,
+                start=session.start,
+                simulated=True,
+            )
+    kept = session.recordings.filter(kind="events", name=EVENTS).first()
+    return {**present, EVENTS: kept or keep_events(by=LABORATORY, session=session)[0]}
 
 
 @dataclass(frozen=True)

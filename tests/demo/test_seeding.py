@@ -13,18 +13,31 @@ from django.apps import apps
 from django.core.management import call_command
 from django.utils import timezone
 
+from analysis.jobs.inputs import describe
 from analysis.jobs.models import Job
+from analysis.readers.frame import as_input
 from cameras.agent.config import from_toml
 from cameras.agent.sources import open_source
 from cameras.models import Camera
 from labsite.demo import making, pastsessions
 from labsite.demo.boxes import BOXES, ODOUR_BOX, ODOUR_BOX_TWO, TRACK_BOX
 from labsite.demo.laboratory import RATS, furnish
-from labsite.demo.pastsessions import MAIN_TITLE, WEEK, past_events, past_sessions
+from labsite.demo.pastsessions import (
+    BOX_PULSES,
+    CLOCKS_TITLE,
+    EVENTS,
+    MAIN_TITLE,
+    PROBE_PULSES,
+    WEEK,
+    past_clocks,
+    past_events,
+    past_sessions,
+)
 from labsite.demo.processes import processes
 from labsite.demo.world import is_made
 from sessions.models import Animal, Event, Project, Recording, Rig, Session
 from sessions.tokens import digest_of
+from tests.methods.running import run_pipeline
 
 pytestmark = pytest.mark.django_db
 ODOURS = "ABCDE"
@@ -71,6 +84,8 @@ def test_seeding_fills_the_laboratory_and_a_second_time_changes_nothing(home, se
         ("decode.position", "queued"),
         ("video.track", "queued"),
         ("ephys.lfp", "queued"),
+        ("events.trials", "queued"),
+        ("sync.align", "queued"),
         ("decode.sequence", "queued"),
     ]
     assert Job.objects.get(pipeline="decode.position").parameters["shifts"] == 200
@@ -156,6 +171,27 @@ def test_odour_sessions_have_the_events_of_the_task(home, world_of):
     count = Event.objects.count()
     past_events(sessions, home / "demo")
     assert Event.objects.count() == count
+
+
+def test_the_clocks_of_one_odour_session_can_be_aligned_and_its_events_are_trials(home, world_of, tmp_path):
+    for box in (ODOUR_BOX, ODOUR_BOX_TWO):
+        world_of(box.arena)
+    sessions = past_sessions(furnish(home))
+    past_events(sessions, home / "demo")
+    found = past_clocks(sessions)
+    assert past_clocks(sessions) == found
+    assert all(recording.simulated for recording in found.values())
+    probe, controller, events = (as_input(describe(found[name])) for name in (PROBE_PULSES, BOX_PULSES, EVENTS))
+    output, _ = run_pipeline("sync.align", tmp_path / "clocks", probe, controller)
+    assert output.metrics["drift"].value == pytest.approx(40, abs=1)
+    assert output.metrics["offset"].value == pytest.approx(3.2, abs=1e-3)
+    assert output.metrics["largest_residual"].value <= 1
+    assert output.metrics["lost_reference"].value > 0
+    output, _ = run_pipeline("events.trials", tmp_path / "trials", events)
+    verdicts = sessions[CLOCKS_TITLE].events.filter(kind="trial")
+    assert output.metrics["trials"].value == verdicts.count()
+    right = np.mean([event.value["correct"] for event in verdicts])
+    assert output.metrics["correct"].value == pytest.approx(100 * right)
 
 
 def test_one_agent_runs_all_cameras_on_the_worlds_of_their_boxes(home, world_of):

@@ -17,6 +17,7 @@ from labsite.demo.pastsessions import (
     ODOUR_TITLE,
     make_files,
     make_odour_files,
+    past_clocks,
     past_events,
     past_sessions,
     register_files,
@@ -55,5 +56,7 @@ class Command(BaseCommand):
             for grown in rest:
                 say(f"the world of: {grown.result()}")
         past_events(sessions, worlds)
+        recordings |= past_clocks(sessions)
+        say("events of two sessions, and pulses on two clocks")
         jobs = queue_first(laboratory.experimenter, recordings)
         say("queued: " + ", ".join(job.pipeline for job in jobs))

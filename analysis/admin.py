@@ -9,10 +9,15 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from analysis.chains.models import Chain, ChainStep
+from analysis.commands.admin import CommandAdmin
 from analysis.discussion.models import PaperMark, ResultComment
 from analysis.jobs.models import Artifact, Job, JobInput, Result, Worker
 from analysis.labels.models import UnitLabels
 from sessions.admin import AdministratorsAdmin, LabAdmin, OwnedInline
+
+__all__ = [
+    "ChainAdmin", "CommandAdmin", "JobAdmin", "PaperMarkAdmin", "ResultAdmin", "ResultCommentAdmin", "WorkerAdmin",
+]  # fmt: skip
 
 
 class ReadOnly:

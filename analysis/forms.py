@@ -92,11 +92,11 @@ def parameter_fields(
     return fields
 
 
-def parameter_table(pipeline: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+def parameter_table(pipeline: str, version: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return label, value, unit and description of a job's parameters in order; also for a pipeline that is gone."""
-    from analysis.pipelines import registry
+    from analysis import offered
 
-    known = registry.all_pipelines().get(pipeline)
+    known = offered.known(pipeline, version)
     fields = parameter_fields(known) if known else []
     rows = [
         {

@@ -11,9 +11,11 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from analysis.chains.models import Chain, ChainSource, ChainStep
+from analysis.commands.models import Command
 from analysis.discussion.models import PaperMark, ResultComment
 from analysis.jobs.models import Artifact, Job, JobInput, Result, Worker
 from analysis.labels.models import UnitLabels
+from analysis.sharing.models import ShareLink
 from sessions.models import Project, Recording, audited
 
 __all__ = [
@@ -21,12 +23,14 @@ __all__ = [
     "Chain",
     "ChainSource",
     "ChainStep",
+    "Command",
     "FrameDrawing",
     "Job",
     "JobInput",
     "PaperMark",
     "Result",
     "ResultComment",
+    "ShareLink",
     "UnitLabels",
     "Worker",
 ]

@@ -17,16 +17,16 @@ from analysis.services import takes
 @require_safe
 def pipeline_list(request: HttpRequest) -> HttpResponse:
     """Every pipeline by its name, and what is wrong with those that are not offered."""
+    from analysis import offered
     from analysis.pipelines import registry
 
     rows: list[dict[str, Any]] = [
         {
-            "pipeline": offer.pipeline,
-            "origin": offer.origin,
-            "own": offer.origin.package != registry.LABSITE,
-            "takes": takes(offer.pipeline),
-            "fields": forms.parameter_fields(offer.pipeline),
+            "offer": one,
+            "pipeline": one.pipeline,
+            "takes": takes(one.pipeline),
+            "fields": forms.parameter_fields(one.pipeline),
         }
-        for offer in registry.found().offers.values()
+        for one in offered.everything()
     ]
     return render(request, "analysis/pipeline_list.html", {"rows": rows, "broken": registry.broken()})

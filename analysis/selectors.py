@@ -193,18 +193,18 @@ def agreement(of: Result) -> list[Agreement]:
 
 def methods_text(of: Result) -> str:
     """Return the paragraph on methods of a result, in words that only say what its provenance does."""
+    from analysis import offered
     from analysis.export.methods_text import Setting, methods_paragraph
     from analysis.forms import parameter_table
-    from analysis.pipelines import registry
 
     job = of.job
-    known = registry.all_pipelines().get(job.pipeline)
+    known = offered.known(job.pipeline, job.version)
     # What another version says of itself need not be true of this result.
     same = known is not None and known.version == job.version
-    method = " ".join((type(known).__doc__ or "").partition("\n\n")[0].split()) if same else ""
+    method = offered.in_words(known) if known and same else ""
     settings_used = [
         Setting((row["help"] if same else "") or row["label"], row["value"], row["unit"])
-        for row in parameter_table(job.pipeline, job.parameters)
+        for row in parameter_table(job.pipeline, job.version, job.parameters)
     ]
     return methods_paragraph(of.provenance, method=method, settings=settings_used)
 

@@ -155,10 +155,10 @@ def _invalid(field: str, sentence: str) -> Invalid:
 
 
 def _pipeline(name: str) -> Pipeline:
-    from analysis.pipelines import registry
+    from analysis import offered
 
     try:
-        return registry.get(name)
+        return offered.get(name)
     except LookupError as error:
         raise _invalid("pipeline", str(error)) from error
 

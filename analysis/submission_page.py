@@ -20,12 +20,12 @@ MOST_OFFERED = 100
 
 def page_of_choices(user: Any, asked: QueryDict) -> dict[str, Any]:
     """Return the template variables of the page for ``?recording=&session=&pipeline=`` or a posted form."""
-    from analysis.pipelines import registry
+    from analysis import offered
 
     mine = selectors.recordings_to_analyse(user).filter(session__project__in=projects_for(user, "change"))
     named = _recordings(mine, asked.getlist("recording"))
     session_id = _uuid(asked.get("session", "")) or (named[0].session_id if named else None)
-    pipelines = registry.all_pipelines()
+    pipelines = offered.all_pipelines()
     fitting = [pipeline for pipeline in pipelines.values() if _may_take(pipeline, named)]
     wanted = asked.get("pipeline", "")
     pipeline = pipelines.get(wanted)

@@ -6,6 +6,8 @@ from analysis import drawing_views, pipelines_page, views, watching
 from analysis.chains import views as chains
 from analysis.discussion import views as discussion
 from analysis.labels import views as labels
+from analysis.sharing import page as shared
+from analysis.sharing import views as sharing
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("pipelines/", pipelines_page.pipeline_list, name="pipelines-page"),
@@ -32,6 +34,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(
         "results/<uuid:result_id>/figures/<slug:name>/<slug:theme>.json", views.figure_item, name="result-figure-item"
     ),
+    path("results/<uuid:result_id>/share/", sharing.result_share, name="result-share"),
+    path("share-links/<uuid:link_id>/revoke/", sharing.link_revoke, name="share-link-page-revoke"),
+    path("shared/<str:key>/", shared.shared_result, name="shared-result"),
+    path(
+        "shared/<str:key>/figures/<slug:name>/<slug:theme>.json", shared.shared_figure_item, name="shared-figure-item"
+    ),
+    path("shared/<str:key>/figures/<slug:name>.<slug:file_format>", shared.shared_figure, name="shared-figure"),
     path("recordings/<uuid:pk>/arenas/", drawing_views.arenas, name="recording-arenas"),
     path("recordings/<uuid:pk>/frame.jpg", drawing_views.frame, name="recording-frame"),
     path("recordings/<uuid:pk>/units/", labels.units_page, name="recording-units-page"),

@@ -33,13 +33,13 @@ CHAINS_SHOWN = 3
 @require_safe
 def job_list(request: HtmxRequest) -> HttpResponse:
     """The jobs of the user's projects, newest first; the table alone when htmx asks for it again."""
-    from analysis.pipelines import registry
+    from analysis import offered
 
     jobs = selectors.job_rows(request.user)
     state = request.GET.get("state", "")
     if state in JobState.values:
         jobs = jobs.filter(state=state)
-    pipelines = list(registry.all_pipelines())
+    pipelines = list(offered.all_pipelines())
     pipeline = request.GET.get("pipeline", "")
     if pipeline in pipelines:
         jobs = jobs.filter(pipeline=pipeline)
@@ -138,7 +138,7 @@ def _job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
         "trouble": selectors.trouble(job),
         "may_change": can(request.user, "change", job),
         "inputs": [row.recording for row in (job.parent or job).inputs.all()],
-        "parameters": forms.parameter_table(job.pipeline, job.parameters),
+        "parameters": forms.parameter_table(job.pipeline, job.version, job.parameters),
     }
 
 
@@ -174,7 +174,7 @@ def _result_context(request: HttpRequest, result: Result) -> dict[str, Any]:
         "result": result,
         "shards": selectors.shards(result.job),
         "inputs": inputs,
-        "parameters": forms.parameter_table(result.job.pipeline, result.job.parameters),
+        "parameters": forms.parameter_table(result.job.pipeline, result.job.version, result.job.parameters),
         "simulated_input": any(recording.simulated for recording in inputs),
         "compute_time": timedelta(seconds=result.provenance.get("compute_seconds", 0)),
         "headline": headline or metrics[:5],

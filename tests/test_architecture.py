@@ -17,6 +17,8 @@ FRAMEWORK = {"django", "rest_framework", "channels", "celery", "redis", "psycopg
 FORBIDDEN = {
     "sessions": {"cameras", "analysis"},
     "cameras": {"analysis"},
+    "analysis/commands/declared.py": FRAMEWORK | {"labsite", "sessions", "cameras"},
+    "analysis/commands/running.py": FRAMEWORK | {"labsite", "sessions", "cameras"},
     "analysis/methods": FRAMEWORK | {"labsite", "sessions", "cameras"},
     "analysis/readers": FRAMEWORK | {"labsite", "sessions"},
     "analysis/pipelines": FRAMEWORK | {"labsite", "sessions"},

@@ -24,27 +24,21 @@ class PipelineInputSerializer(serializers.Serializer):
     maximum = serializers.IntegerField()
 
 
-class PipelineSerializer(serializers.Serializer):
+class OfferedSerializer(serializers.Serializer):
     """What can be queued."""
 
-    name = serializers.CharField()
-    version = serializers.CharField()
-    summary = serializers.CharField()
-    queue = serializers.CharField()
-    inputs = PipelineInputSerializer(many=True)
+    name = serializers.CharField(source="pipeline.name")
+    version = serializers.CharField(source="pipeline.version")
+    summary = serializers.CharField(source="pipeline.summary")
+    queue = serializers.CharField(source="pipeline.queue")
+    inputs = PipelineInputSerializer(source="pipeline.inputs", many=True)
+    origin = serializers.CharField(help_text="The package with its version, or who registered the command.")
     parameters = serializers.SerializerMethodField(help_text="JSON Schema, with units and defaults.")
-    origin = serializers.SerializerMethodField(help_text="The package that it comes from, with its version.")
-
-    def get_origin(self, pipeline: Any) -> str:
-        """Return package and version."""
-        from analysis.pipelines import registry
-
-        return str(registry.origin(pipeline.name))
 
     @extend_schema_field(OpenApiTypes.OBJECT)
-    def get_parameters(self, pipeline: Any) -> dict[str, Any]:
+    def get_parameters(self, one: Any) -> dict[str, Any]:
         """Return the JSON Schema of the parameters."""
-        return pipeline.parameters.model_json_schema()
+        return one.pipeline.parameters.model_json_schema()
 
 
 class JobRequestSerializer(StrictFields, serializers.Serializer):

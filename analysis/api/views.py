@@ -27,17 +27,17 @@ from sessions.errors import Invalid, NotFound
 class PipelinesView(APIView):
     """What can be queued."""
 
-    @extend_schema(summary="Pipelines with their inputs and parameters", responses=s.PipelineSerializer(many=True))
+    @extend_schema(summary="Pipelines with their inputs and parameters", responses=s.OfferedSerializer(many=True))
     def get(self, request: Request) -> Response:
         """Return every pipeline with its inputs and the JSON Schema of its parameters."""
-        from analysis.pipelines import registry
+        from analysis import offered
 
         if request.query_params:
             raise Invalid(
                 f"The list of pipelines has no filter {', '.join(request.query_params)}.",
                 {name: ["There is no such filter."] for name in request.query_params},
             )
-        return Response(s.PipelineSerializer(registry.all_pipelines().values(), many=True).data)
+        return Response(s.OfferedSerializer(offered.everything(), many=True).data)
 
 
 class JobViewSet(ReadViewSet):

@@ -97,10 +97,10 @@ def checked(definition: Definition, changed: Mapping[str, Mapping[str, Any]]) ->
 
 def pipeline_of(step: Step) -> Pipeline:
     """Return a step's pipeline; ``Invalid`` when there is none of that name."""
-    from analysis.pipelines import registry
+    from analysis import offered
 
     try:
-        return registry.get(step.pipeline)
+        return offered.get(step.pipeline)
     except LookupError as error:
         raise invalid("steps", f"Step {step.name}: {error}") from error
 

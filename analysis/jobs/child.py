@@ -170,13 +170,14 @@ def compute(spec: dict[str, Any], folder: Path, voice: Voice) -> dict[str, Any]:
     voice.progress(0.0, "checking the input files")
     hashes = check_and_hash(spec["recordings"], voice.progress)
     voice.say(hashes=hashes)
-    pipeline = registry.get(spec["pipeline"])
+    pipeline = registry.get(spec["pipeline"]) if not spec["command"] else _command(spec["command"], voice)
     if pipeline.version != spec["version"]:
         raise PipelineError(
             f"The job is for {pipeline.name} {spec['version']}, and what is installed now is {pipeline.version}: start"
             " the workers again, and queue it again."
         )
-    voice.say(environment=own_code(registry.origin(pipeline.name), pipeline))
+    if not spec["command"]:
+        voice.say(environment=own_code(registry.origin(pipeline.name), pipeline))
     recordings = tuple(
         InputRecording(
             id=recording["id"],
@@ -225,6 +226,13 @@ def own_code(origin: Origin, pipeline: Pipeline) -> dict[str, Any]:
             "sha256": sha256_of(Path(source)) if source else "",
         }
     }
+
+
+def _command(stated: dict[str, Any], voice: Voice) -> Pipeline:
+    """Return a registered command; what it will run is told before it runs, so that a failed job has it, too."""
+    from analysis.commands.running import CommandPipeline
+
+    return CommandPipeline(stated, lambda told: voice.say(environment={"command": told}), leads=True)
 
 
 def _run(pipeline: Pipeline, run: Run, spec: dict[str, Any]) -> Output:

@@ -75,6 +75,7 @@ class Attempt:
         self.hashes: dict[str, str] = {}
         self.environment: dict[str, Any] = {}
         self.inputs: list[dict[str, Any]] = []
+        self.command: dict[str, Any] | None = None
         self.job = Job.objects.select_related("project", "parent").get(pk=held.job_id)
         self.shards = sharding.computed(self.job)
         # What was done before this attempt: the parts.
@@ -131,6 +132,7 @@ class Attempt:
             "seed": self.job.seed,
             "recordings": self.inputs,
             "shards": self.shards,
+            "command": self.command,
         }
         if self.job.parent is not None:
             spec["items"] = [self.job.shard_start, self.job.shard_stop]
@@ -149,8 +151,14 @@ class Attempt:
         self._judge(status)
 
     def _pipeline(self) -> Pipeline:
+        from analysis.commands import selectors as commands
         from analysis.pipelines import registry
 
+        if command := commands.find(self.job.pipeline, self.job.version):
+            if command.retired is not None:
+                raise FailedError(f"The command {command} was taken out of use by an administrator.")
+            self.command = commands.stated(command)
+            return commands.pipeline_of(command)
         try:
             pipeline = registry.get(self.job.pipeline)
         except LookupError as error:

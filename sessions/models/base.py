@@ -16,9 +16,11 @@ M = TypeVar("M", bound=type[models.Model])
 def audited(model: M) -> M:
     """Keep every version of a model's rows in a table that triggers fill: bulk writes and raw SQL are in it too.
 
-    ``in_project``, which the database itself copies from the session, is no change that anybody made.
+    ``in_project``, which the database itself copies from the session, is no change that anybody made; nor are the
+    fields that a model names as ``UNAUDITED``, such as how often it was looked at.
     """
-    copied = [field.name for field in model._meta.local_fields if field.name == "in_project"]
+    left_out = {"in_project", *getattr(model, "UNAUDITED", ())}
+    copied = [field.name for field in model._meta.local_fields if field.name in left_out]
     trackers = [pghistory.UpdateEvent(), pghistory.DeleteEvent()]
     # Boxes report events by the hundred thousand, and none is ever rewritten: their rows are their own first version.
     if model.__name__ != "Event":

@@ -124,7 +124,7 @@ def test_the_page_lists_every_pipeline_and_what_cannot_be_used_with_its_reason(c
 
 def test_a_package_that_was_changed_since_its_worker_started_computes_nothing(tmp_path, place):
     # The worker still has the version that it found when it started; the process that computes looks anew.
-    spec = {"pipeline": "test.mean", "version": "0.9", "parameters": {}, "seed": 1, "recordings": []}
+    spec = {"pipeline": "test.mean", "version": "0.9", "parameters": {}, "seed": 1, "recordings": [], "command": None}
     (tmp_path / "job.json").write_text(json.dumps(spec))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(place / "site"), str(DOCUMENT.parents[1])])}
     child = subprocess.Popen(

@@ -65,11 +65,12 @@ MODELS: dict[str, tuple[str, Least]] = {
     "analysis_resultcomment": ("comment", KEPT),
     "analysis_papermark": ("paper-mark", KEPT),
     "analysis_unitlabels": ("unit-labels", KEPT),
+    "analysis_command": ("command", Least(ADMINISTRATOR, ADMINISTRATOR, NEVER, NEVER)),
     "analysis_worker": ("worker", Least(ADMINISTRATOR, NEVER, NEVER, NEVER)),
 }
 
 
-OF_ALL = {"species", "strain", "task", "cage", "tag", "allele", "root", "user", "group", "worker"}
+OF_ALL = {"species", "strain", "task", "cage", "tag", "allele", "root", "user", "group", "worker", "command"}
 
 
 def _from(least: int, then: int = 200, *, until: int = 403) -> Codes:

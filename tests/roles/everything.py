@@ -17,10 +17,12 @@ from django.utils import timezone
 from PIL import Image
 
 from analysis.chains.models import Chain, ChainSource, ChainStep
+from analysis.commands.services import register
 from analysis.discussion.models import PaperMark, ResultComment
 from analysis.figures.spec import Axis, Figure, Line, Panel
 from analysis.jobs.models import Artifact, Job, JobInput, JobState, Result, Worker
 from analysis.labels.services import label_units
+from analysis.sharing.services import share
 from cameras.models import AlertKind, CameraAlert, CameraRecording
 from cameras.services import create_camera, start_recording, stop_recording
 from sessions import services
@@ -144,6 +146,18 @@ def _below_data_root(folder: str) -> Path:
     return Path(settings.LAB_DATA_ROOT) / folder
 
 
+def keep_figure(folder: str) -> str:
+    """Write a figure, ``values.json``, into a folder of results that is not there yet; return the folder's name."""
+    from django.conf import settings
+
+    place = Path(settings.LAB_RESULTS) / folder
+    place.mkdir(parents=True, exist_ok=True)
+    line = Line(np.arange(3.0), np.arange(3.0), "data", "value")
+    figure = Figure("values", "Values", "Every value.", (Panel(Axis("sample"), Axis("value", "mV"), (line,)),))
+    (place / "values.json").write_text(json.dumps(figure.to_json()))
+    return folder
+
+
 def _analyses(lab: Any, recording: Any) -> dict[str, Any]:
     """Return a job that waits, and one that has ended with a figure and a file."""
     from django.conf import settings
@@ -157,11 +171,8 @@ def _analyses(lab: Any, recording: Any) -> dict[str, Any]:
         return made
 
     done = job(JobState.SUCCEEDED, "a", attempt=1, started=NOON, finished=NOON)
-    folder = Path(settings.LAB_RESULTS) / "one"
-    (folder / "artifacts").mkdir(parents=True)
-    line = Line(np.arange(3.0), np.arange(3.0), "data", "value")
-    figure = Figure("values", "Values", "Every value.", (Panel(Axis("sample"), Axis("value", "mV"), (line,)),))
-    (folder / "values.json").write_text(json.dumps(figure.to_json()))
+    folder = Path(settings.LAB_RESULTS) / keep_figure("one")
+    (folder / "artifacts").mkdir()
     (folder / "artifacts" / "values.npy").write_bytes(b"123")
     result = Result.objects.create(
         job=done, attempt=1, folder="one", provenance={"environment": {"cores": 2, "memory": 8_000_000_000}},
@@ -181,9 +192,19 @@ def _analyses(lab: Any, recording: Any) -> dict[str, Any]:
         ChainSource.objects.create(step=step, order=0, kind="lfp", recording=recording)
     np.savez(Path(settings.LAB_DATA_ROOT) / "units.npz", spike_times=np.arange(6.0), spike_units=[1, 2, 1, 2, 1, 2])
     units = services.register_recording(by=LABORATORY, session=lab.session, kind="units", files=[{"path": "units.npz"}])
+    command = register(
+        by=LABORATORY, name="first", summary="Does nothing.",
+        declaration={
+            "argv": ["true"], "inputs": [{"name": "lfp", "kinds": ["lfp"]}], "outputs": [{"name": "a.csv"}],
+        },
+    )  # fmt: skip
+    link, key = share(by=lab.experimenter, result=result)
     return {
         "units": units,
         "unit-labels": label_units(by=lab.experimenter, recording=units, labels={"1": "good"}, base=0),
+        "share-link": link,
+        "share-key": SimpleNamespace(pk=key),
+        "command": command,
         "chain": waiting,
         "chain-ended": failed,
         "job": job(JobState.QUEUED, "b"),

@@ -34,6 +34,11 @@ def _does(codes: Codes, body: dict[str, Any], *of: str) -> Address:
     return _page({"post": Ask(codes, body)}, *of)
 
 
+def _open(*of: str) -> Address:
+    """Return a page that everybody sees who has its address."""
+    return Address({"get": ALL}, of=of, otherwise=NEVER, json=False)
+
+
 CATALOG = {
     "lab:animals": _shown(SHOWN),
     "lab:animal-new": _page({"get": SHOWN, "post": Ask(WRONG, {})}),
@@ -138,6 +143,11 @@ ANALYSES = {
     "result-mark": _does(AFTER_POST, {"paper": "Memory 2027"}, "result"),
     "result-mark-remove": _does(AFTER_POST, {}, "paper-mark"),
     "result-page-reproduce": _does(AFTER_POST, {}, "result"),
+    "result-share": _page({"get": TO_CHANGE, "post": Ask(TO_CHANGE, {"days": "7"})}, "result"),
+    "share-link-page-revoke": _does((302, 404, 404, 302, 302, 302), {}, "share-link"),
+    "shared-result": _open("share-key"),
+    "shared-figure": _open("share-key", "=values", "=png"),
+    "shared-figure-item": _open("share-key", "=values", "=light"),
     "result-figure-item": _shown(OF_ONE, "result", "=values", "=light"),
 }  # fmt: skip
 

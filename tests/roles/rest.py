@@ -11,6 +11,7 @@ START = "2026-03-04T12:00:00Z"
 READ = (401, 404, 200, 200, 200, 200)
 LIST = SHARED = OPTIONS = (401, 200, 200, 200, 200, 200)
 MINE = (401, 404, 404, 200, 404, 404)
+MINE_OF_PROJECT = (401, 404, 404, 200, 200, 200)
 CHANGE = (401, 404, 403, 200, 200, 200)
 MAKE = (401, 404, 403, 201, 201, 201)
 CLASH = (401, 404, 403, 409, 409, 409)
@@ -51,6 +52,18 @@ def _entries(of: str, body: dict[str, Any], change: str = "notes") -> dict[str, 
         # What was never changed has nothing to be undone.
         f"{of}-undo": _does(of, CLASH),
     }
+
+
+def _administered(asked: dict[str, int], body: dict[str, Any] | None = None, of: str = "") -> Address:
+    """Return an address that only administrators reach: what they get by method; the others are forbidden all."""
+
+    def only(code: int) -> Codes:
+        return (401, 403, 403, 403, 403, code)
+
+    rows: dict[str, Codes | Ask] = {
+        method: Ask(only(code), body or {}) if method == "post" else only(code) for method, code in asked.items()
+    }
+    return Address(rows, of=(of,) if of else (), otherwise=only(405))
 
 
 ANIMAL = {"identifier": "N1", "project": "Memory", "species": "rat"}
@@ -154,6 +167,13 @@ CAMERAS = {
     ),
 }  # fmt: skip
 
+COMMAND = {
+    "name": "second",
+    "summary": "Does nothing.",
+    "declaration": {
+        "argv": ["true"], "inputs": [{"name": "lfp", "kinds": ["lfp"]}], "outputs": [{"name": "a.csv"}],
+    },
+}  # fmt: skip
 LFP_STEP = {"name": "lfp", "pipeline": "ephys.lfp", "inputs": [{"kind": "lfp"}]}
 
 ANALYSES = {
@@ -170,6 +190,21 @@ ANALYSES = {
     **_rows("unit-labels", post=Ask(MAKE, {"recording": "{units}", "base": 1, "labels": {"2": "noise"}})),
     "unit-labels-undo": _does("unit-labels", MAKE),
     "recording-units": _shows("units"),
+    "command-list": _administered({"get": 200, "options": 200, "post": 201}, COMMAND),
+    "command-detail": _administered({"get": 200, "options": 200}, of="command"),
+    "command-retire": _administered({"post": 200, "options": 200}, of="command"),
+    # It is in use.
+    "command-bring-back": _administered({"post": 409, "options": 200}, of="command"),
+    "share-link-list": Address(
+        {
+            "get": LIST,
+            "options": OPTIONS,
+            "post": Ask(MAKE, {"result": "{result}", "note": "for a poster"}),
+        }
+    ),
+    # Links are for who may change the project; a viewer knows of none.
+    "share-link-detail": Address({"get": MINE_OF_PROJECT, "options": OPTIONS}, of=("share-link",)),
+    "share-link-revoke": _does("share-link", MINE_OF_PROJECT),
     **_rows("result"),
     **_rows(
         "comment",

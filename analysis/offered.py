@@ -1,0 +1,63 @@
+"""What can be queued here: the pipelines of packages, and the commands that an administrator registered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from analysis.commands import selectors as commands
+from analysis.pipelines import registry
+from analysis.pipelines.base import Pipeline
+
+
+@dataclass(frozen=True)
+class Offered:
+    """A pipeline with where it comes from, in words and by its place there; ``own`` is what is not Labsite's."""
+
+    pipeline: Pipeline
+    origin: str
+    target: str
+    own: bool
+
+
+def everything() -> Iterator[Offered]:
+    """Yield all that can be queued, by name: one query."""
+    found = [
+        Offered(offer.pipeline, str(offer.origin), offer.origin.target, offer.origin.package != registry.LABSITE)
+        for offer in registry.found().offers.values()
+    ]
+    for command in commands.offered():
+        by = command.created_by.get_username() if command.created_by else "an administrator"
+        made = f"command registered by {by}"
+        found.append(Offered(commands.pipeline_of(command), made, " ".join(command.declaration["argv"]), own=True))
+    yield from sorted(found, key=lambda one: one.pipeline.name)
+
+
+def all_pipelines() -> dict[str, Pipeline]:
+    """Return all that can be queued, by name."""
+    return {one.pipeline.name: one.pipeline for one in everything()}
+
+
+def get(name: str) -> Pipeline:
+    """Return what is queued under a name; ``UnknownPipelineError`` lists the names there are."""
+    if not name.startswith(registry.COMMANDS):
+        return registry.get(name)
+    command = commands.find(name)
+    if command is None or command.retired is not None:
+        there = ", ".join(all_pipelines())
+        raise registry.UnknownPipelineError(f"There is no pipeline {name!r}; there are {there}.")
+    return commands.pipeline_of(command)
+
+
+def known(name: str, version: str = "") -> Pipeline | None:
+    """Return what a job was or will be computed by, as far as it is known here: of a command just that version."""
+    if command := commands.find(name, version):
+        return commands.pipeline_of(command)
+    return registry.all_pipelines().get(name)
+
+
+def in_words(pipeline: Pipeline) -> str:
+    """Return a sentence on how a pipeline computes: what its class says; of a command, what was said of it."""
+    if pipeline.name.startswith(registry.COMMANDS):
+        return pipeline.summary
+    return " ".join((type(pipeline).__doc__ or "").partition("\n\n")[0].split())

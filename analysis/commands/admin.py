@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from analysis.commands import services
 from analysis.commands.models import Command
@@ -35,7 +36,7 @@ class CommandForm(forms.ModelForm):
     class Meta:
         model = Command
         fields = ("name", "summary", "queue", "declaration")
-        widgets: ClassVar = {"declaration": forms.Textarea(attrs={"rows": 30, "cols": 100, "spellcheck": "false"})}
+        widgets: ClassVar = {"declaration": UnfoldAdminTextareaWidget(attrs={"rows": 30, "spellcheck": "false"})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -19,7 +19,7 @@ class Command(models.Model):
     """One version of a command; ``analysis.commands.declared`` says what a declaration holds."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    name = models.CharField(max_length=48, help_text="What people queue is command.<name>.")
+    name = models.CharField(max_length=48, help_text="It is queued as “command.” and this name.")
     version = models.PositiveIntegerField(help_text="1, and one more with every change.")
     summary = models.CharField(max_length=300, help_text="One sentence for people who choose it.")
     queue = models.CharField(max_length=20, default="cpu")

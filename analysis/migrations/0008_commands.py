@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
             name='Command',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(help_text='What people queue is command.<name>.', max_length=48)),
+                ('name', models.CharField(help_text='It is queued as “command.” and this name.', max_length=48)),
                 ('version', models.PositiveIntegerField(help_text='1, and one more with every change.')),
                 ('summary', models.CharField(help_text='One sentence for people who choose it.', max_length=300)),
                 ('queue', models.CharField(default='cpu', max_length=20)),
@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
                 ('pgh_created_at', models.DateTimeField(auto_now_add=True)),
                 ('pgh_label', models.TextField(help_text='The event label.')),
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, serialize=False)),
-                ('name', models.CharField(help_text='What people queue is command.<name>.', max_length=48)),
+                ('name', models.CharField(help_text='It is queued as “command.” and this name.', max_length=48)),
                 ('version', models.PositiveIntegerField(help_text='1, and one more with every change.')),
                 ('summary', models.CharField(help_text='One sentence for people who choose it.', max_length=300)),
                 ('queue', models.CharField(default='cpu', max_length=20)),

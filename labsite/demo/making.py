@@ -66,6 +66,17 @@ def odour_trials(box: Box, worlds: Path, path: Path, *, seed: int) -> dict[str, 
     return write_odour_trials(path, seed=seed)
 
 
+def raw_track(box: Box, worlds: Path, folder: Path, *, seconds: float) -> dict[str, Any]:  # noqa: ARG001
+    """Make the files of a raw session on the track of a box, which is of no world: it has a truth of its own."""
+    from analysis.methods.raw_sessions import RawTruth, as_parameters, simulate_raw_session
+    from labsite.demo.rawsession import write_raw_session
+
+    truth = RawTruth(seconds=seconds, track=box.arena.size[0], rest=(0.3, 1.0))
+    session = simulate_raw_session(truth, seed=box.arena.seed)
+    write_raw_session(session, folder)
+    return as_parameters(session)
+
+
 class MakingError(Exception):
     """A child process did not make what it was told to; its own last words are the message."""
 
@@ -99,7 +110,7 @@ def _make(order: str) -> Any:
 
 
 def _obey(order: dict[str, Any]) -> Any:
-    every = (world, units, position, film, voltage, odour_trials)
+    every = (world, units, position, film, voltage, odour_trials, raw_track)
     makers: dict[str, Callable[..., Any]] = {make.__name__: make for make in every}
     return makers[order["make"]](BOX_OF_RIG[order["rig"]], *map(Path, order["paths"]), **order["named"])
 

@@ -29,6 +29,8 @@ from sessions.services.sessions import start_session
 
 # The session whose data are in the catalog: recording starts a minute after the session.
 MAIN_TITLE = "R214 on the linear track: units, video, raw voltage"
+# The one that a chain takes from raw voltage to position.
+RAW_TITLE = "R215 on the linear track: raw voltage"
 RECORDED_AFTER_SECONDS = 60.0
 RECORDED_SECONDS = 240.0
 VOLTAGE_SECONDS = 60.0
@@ -76,6 +78,10 @@ def _week() -> list[Past]:
         Past(
             1, (14, 0), 20, ODOUR_BOX, "R221", ODOUR_TASK, "R221 odour sequence, day 15",
             narrative="Five odours, about one in seven out of its place.",
+        ),
+        Past(
+            1, (11, 0), 4, TRACK_BOX, "R215", TRACK_TASK, RAW_TITLE,
+            narrative="Two minutes of raw voltage with known units; a chain goes from it to position.",
         ),
         Past(
             1, (10, 0), 12, TRACK_BOX, "R214", TRACK_TASK, MAIN_TITLE,

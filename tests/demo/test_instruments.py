@@ -17,14 +17,16 @@ from labsite.demo.analyses import FOLLOWING
 from labsite.demo.boxes import ODOUR_BOX, TRACK_BOX
 from labsite.demo.film import write_film
 from labsite.demo.laboratory import ODOUR_TASK, furnish
-from labsite.demo.pastsessions import MAIN_TITLE, VIDEO, past_sessions
+from labsite.demo.pastsessions import MAIN_TITLE, RAW_TITLE, VIDEO, past_sessions
 from labsite.demo.pastsessions import UNITS as MAIN_UNITS
+from labsite.demo.rawtrack import RawTrack
 from labsite.demo.recordings import write_position_npz, write_units_npz
 from labsite.management.commands.simulate_acquisition import follow
 from sessions.models import Rig, Session
 from sessions.permissions import LABORATORY
 from sessions.services.recordings import open_recording, register_recording
 from sessions.services.sessions import end_session, start_session
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db
 
@@ -185,3 +187,31 @@ def test_what_was_tracked_is_decoded_once_it_is_there(laboratory, settings, worl
     job = Job.objects.get(pipeline="decode.position")
     assert list(job.inputs.values_list("recording_id", flat=True)) == [units.pk, tracked.pk]
     assert job.parameters["shifts"] == 200
+
+
+def test_a_chain_from_raw_voltage_to_position_is_started_once_when_nothing_else_is_computed(
+    laboratory, worlds, settings
+):
+    session = past_sessions(laboratory)[RAW_TITLE]
+    path = settings.LAB_DATA_ROOT / "lfp.npz"
+    np.savez(path, lfp=np.zeros((5000, 1), "f4"), rate=np.array(1000.0))
+    other = past_sessions(laboratory)[MAIN_TITLE]
+    lfp = register_recording(by=LABORATORY, session=other, kind="lfp", files=[{"path": path.name}])
+    job = submit(user=laboratory.experimenter, pipeline="lfp.ripples", recordings=[lfp.pk]).job
+    raw = RawTrack(worlds, seconds=12)
+    assert raw.go_on() is None
+    assert raw.go_on() is None
+    assert not (settings.LAB_DATA_ROOT / "demo").exists(), "it waits for the job"
+    Job.objects.filter(pk=job.pk).update(state="cancelled", finished=timezone.now())
+    chain = until(raw.go_on, 60, "the chain")
+    assert chain.session == session
+    assert {(row.kind, row.simulated, row.duration) for row in session.recordings.all()} == {
+        ("ephys", True, 12), ("position", True, 12), ("units", True, 12),
+    }  # fmt: skip
+    steps = {step.name: step for step in chain.steps.all()}
+    assert list(steps) == ["preprocess", "sort", "phase", "fields", "decode"]
+    assert [steps[name].job.state for name in ("preprocess", "sort")] == ["queued", "queued"]
+    assert steps["sort"].sources.get().recording.parameters["positions"][1] == [0, 25]
+    assert raw.go_on() is None
+    assert RawTrack(worlds, seconds=12).go_on() is None
+    assert session.chains.count() == 1

@@ -16,7 +16,9 @@ from labsite.demo.acquisition import Instruments
 from labsite.demo.analyses import FOLLOWING, Following, queue_following
 from labsite.demo.boxes import folder
 from labsite.demo.laboratory import EXPERIMENTER
+from labsite.demo.making import MakingError
 from labsite.demo.pastsessions import MAIN_TITLE
+from labsite.demo.rawtrack import RawTrack
 from sessions.errors import LabError
 from sessions.models import Session
 
@@ -35,6 +37,7 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: stop.set())
         instruments = Instruments(folder(settings.LAB_HOME))
         left = list(FOLLOWING)
+        raw_track = RawTrack(folder(settings.LAB_HOME))
         while not stop.is_set():
             close_old_connections()
             try:
@@ -43,9 +46,12 @@ class Command(BaseCommand):
                 for recording in instruments.add_recordings():
                     log.info("added %s to session %s", recording, recording.session_id)
                 left = [following for following in left if not follow(following)]
+                raw_track.go_on()
             except LabError as error:
                 # Somebody changed what it was about to change; the next turn sees how it is then.
                 log.warning("the simulated instruments were refused: %s", error)
+            except MakingError as error:
+                log.warning("the raw session was not made: %s", error)
             stop.wait(PERIOD_SECONDS)
 
 

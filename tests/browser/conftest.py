@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,15 +27,15 @@ def chromium() -> Iterator[object]:
         browser.close()
 
 
-@pytest.fixture
-def visit(chromium, demo_laboratory: Laboratory) -> Iterator[Callable[..., object]]:
-    """Open pages of the demo as its administrator; a script's error or a blocked resource fails the test."""
+@contextmanager
+def visitor(chromium: object, laboratory: Laboratory) -> Iterator[Callable[..., object]]:
+    """Open pages of a laboratory as its administrator; a script's error or a blocked resource fails the test."""
     contexts = []
     complaints: list[str] = []
 
     def open_page(viewport: dict[str, int], *, dark: bool = False, user: str = "admin") -> object:
         context = chromium.new_context(
-            base_url=demo_laboratory.url,
+            base_url=laboratory.url,
             viewport=viewport,
             color_scheme="dark" if dark else "light",
             is_mobile=viewport["width"] < 500,
@@ -53,7 +54,7 @@ def visit(chromium, demo_laboratory: Laboratory) -> Iterator[Callable[..., objec
         )
         page.goto("/login/")
         page.get_by_label("User").fill(user)
-        page.get_by_label("Password").fill((Path(demo_laboratory.home) / "admin-password").read_text().strip())
+        page.get_by_label("Password").fill((Path(laboratory.home) / "admin-password").read_text().strip())
         page.get_by_role("button", name="Log in").click()
         page.wait_for_url(lambda url: "/login/" not in url)
         return page
@@ -62,6 +63,13 @@ def visit(chromium, demo_laboratory: Laboratory) -> Iterator[Callable[..., objec
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+@pytest.fixture
+def visit(chromium, demo_laboratory: Laboratory) -> Iterator[Callable[..., object]]:
+    """Open pages of the demo."""
+    with visitor(chromium, demo_laboratory) as open_page:
+        yield open_page
 
 
 @pytest.fixture(scope="module")

@@ -25,12 +25,10 @@ class SyncAlignParameters(Parameters):
 
     reference_channel: str | None = Field(
         None,
-        description="Pulses of the reference: the kind or channel of its events, or a channel of its voltage, from 0; "
-        "the only one there is when empty.",
+        description="Pulses of the reference: the kind or channel of its events, a channel of its voltage from 0, or "
+        "one by its name, a bit of a digital word as SY0:6; the only one there is when empty.",
     )
-    other_channel: str | None = Field(
-        None, description="Pulses of the other recording: the kind or channel of its events, or a channel, from 0."
-    )
+    other_channel: str | None = Field(None, description="Pulses of the other recording, named in the same way.")
     reference_region: list[int] | None = _quantity(
         None, "px", "Where the light is in the reference's video: left, top, width, height."
     )

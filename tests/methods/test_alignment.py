@@ -15,7 +15,7 @@ from analysis.methods.alignment import align
 from analysis.methods.errors import InvalidDataError
 from analysis.pipelines.base import PipelineError
 from analysis.readers import read_position, read_spikes
-from tests.methods.acquired import behavmatrix
+from tests.methods.acquired import behavmatrix, spikeglx
 from tests.methods.running import recording, run_pipeline
 
 OFFSET, DRIFT = 3.2, 40e-6
@@ -292,6 +292,29 @@ def test_a_light_that_flashes_in_a_video_is_matched_to_within_a_frame(tmp_path):
         run_pipeline("sync.align", tmp_path / "no", reference, video, other_region=[60, 4, 12, 8])
 
 
+def test_a_bit_of_the_synchronisation_word_of_neuropixels_is_a_train_of_pulses(tmp_path):
+    path = spikeglx(tmp_path)
+    rate, true = 30_000, 0.2 + np.cumsum(np.random.default_rng(4).uniform(0.05, 0.15, 40))
+    samples = np.zeros((round(5 * rate), 5), "<i2")
+    samples[:, :4] = np.random.default_rng(5).integers(-50, 50, (len(samples), 4))
+    for time in true:
+        at = int(np.ceil(time * rate))
+        samples[at : at + 300, 4] |= 64
+    # Another line of the same word.
+    samples[::7, 4] |= 1
+    samples.tofile(path)
+    meta = path.with_suffix(".meta")
+    lines = [line for line in meta.read_text().splitlines() if not line.startswith(("fileSizeBytes", "fileTimeSecs"))]
+    meta.write_text("\n".join([*lines, f"fileSizeBytes={samples.nbytes}", f"fileTimeSecs={len(samples) / rate}", ""]))
+    probe = recording("ephys", "spikeglx", path, time_offset=100.0)
+    other = events_table(tmp_path / "a.csv", on_other_clock(true + 100))
+    output, _ = run_pipeline("sync.align", tmp_path / "out", probe, other, reference_channel="SY0:6")
+    assert output.metrics["pairs"].value == 40
+    assert output.metrics["largest_residual"].value < 0.1
+    with pytest.raises(PipelineError, match="no channel 'SY0:x'"):
+        run_pipeline("sync.align", tmp_path / "no", probe, other, reference_channel="SY0:x")
+
+
 def test_what_is_missing_to_find_the_pulses_is_asked_for(tmp_path):
     true = irregular(30)
     one = events_table(tmp_path / "a.csv", true)
@@ -302,7 +325,8 @@ def test_what_is_missing_to_find_the_pulses_is_asked_for(tmp_path):
         (several, {}, "set other_channel to one of poke, sync"),
         (several, {"other_channel": "led"}, "one of poke, sync, not 'led'"),
         (probe, {}, "set other_channel to a number from 0 to 1"),
-        (probe, {"other_channel": "2"}, "from 0 to 1, not '2'"),
+        (probe, {"other_channel": "2"}, "from 0 to 1, or a channel's name, not '2'"),
+        (probe, {"other_channel": "TTL"}, "no channel 'TTL'; set other_channel to one of 0, 1"),
         (probe, {"other_channel": "0"}, "no pulses"),
         (matlab, {}, "one of Odor1, Odor4, Position1, Position2, InSeqLog: -1"),
     ):

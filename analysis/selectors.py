@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,8 +15,6 @@ from sessions.errors import NotFound
 from sessions.models import Animal, Recording
 from sessions.permissions import visible
 
-# What was computed again on the same machine agrees to this (relative).
-AGREES = 1e-9
 # What a list shows nothing of; figures and where a result comes from are long.
 UNSHOWN = ("result__provenance", "result__metrics", "result__figures")
 # Too little is done before this to say how long the rest takes.
@@ -163,34 +160,6 @@ def metrics(of: Result) -> dict[str, dict[str, Any]]:
     return {name: {key: value for key, value in metric.items() if key != "order"} for name, metric in ordered}
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """One number of a result beside the same of the result that it reproduces."""
-
-    name: str
-    label: str
-    unit: str
-    now: Any
-    then: Any
-    agrees: bool
-
-
-def agreement(of: Result) -> list[Agreement]:
-    """Compare a result's numbers with those that it was to reproduce; empty when it was to reproduce none."""
-    original = of.job.reproduces
-    if original is None:
-        return []
-    before, after = metrics(original), metrics(of)
-    rows = []
-    for name in dict.fromkeys([*before, *after]):
-        then, now = before.get(name, {}), after.get(name, {})
-        known = now or then
-        same = bool(then) and bool(now) and _same(then.get("value"), now.get("value"))
-        label = known.get("label") or name
-        rows.append(Agreement(name, label, known.get("unit", ""), now.get("value"), then.get("value"), same))
-    return rows
-
-
 def methods_text(of: Result) -> str:
     """Return the paragraph on methods of a result, in words that only say what its provenance does."""
     from analysis import offered
@@ -207,9 +176,3 @@ def methods_text(of: Result) -> str:
         for row in parameter_table(job.pipeline, job.version, job.parameters)
     ]
     return methods_paragraph(of.provenance, method=method, settings=settings_used)
-
-
-def _same(then: Any, now: Any) -> bool:
-    if isinstance(then, int | float) and isinstance(now, int | float):
-        return abs(then - now) <= AGREES * max(abs(then), abs(now))
-    return bool(then == now)

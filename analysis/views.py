@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from analysis import drawings, forms, selectors, services
+from analysis.agreement import agreement
 from analysis.chains.selectors import of_job
 from analysis.discussion.views import discussion_of
 from analysis.jobs.models import ENDED, Job, JobState, Result
@@ -185,7 +186,7 @@ def _result_context(request: HttpRequest, result: Result) -> dict[str, Any]:
             for artifact in result.artifacts.all()
         ],
         "derived": list(result.derived.select_related("session")),
-        "agreement": selectors.agreement(result),
+        "agreement": agreement(result),
         "methods_text": selectors.methods_text(result),
         **discussion_of(request, result),
     }

@@ -20,6 +20,7 @@ SHARED = {
         "tests/browser/test_main_job.py",
         "tests/browser/test_tracking_pages.py",
         "tests/promises/test_decoded_page.py",
+        "tests/promises/test_reproduced.py",
         "tests/stack/test_demo.py",
     ),
     "stack": ("tests/stack/test_uploads.py", "tests/stack/test_backup.py", "tests/stack/test_up.py"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -10,6 +11,7 @@ from rest_framework import serializers
 from rest_framework.reverse import reverse
 
 from analysis import selectors
+from analysis.agreement import agreement
 from analysis.jobs.models import Artifact, Job, JobState, Result
 from analysis.services import LARGEST_SEED
 from sessions.api.fields import ObjectField, StrictFields
@@ -117,6 +119,19 @@ class ArtifactSerializer(serializers.ModelSerializer):
         return reverse("result-artifact", args=[artifact.result_id, artifact.name], request=self.context.get("request"))
 
 
+class AgreementSerializer(serializers.Serializer):
+    """One number or figure of a result beside the same of the result that it reproduces."""
+
+    kind = serializers.ChoiceField(choices=["number", "figure"])
+    name = serializers.CharField()
+    label = serializers.CharField()
+    unit = serializers.CharField(allow_blank=True)
+    then = serializers.JSONField(allow_null=True, help_text="Of a figure: how many numbers it holds.")
+    now = serializers.JSONField(allow_null=True)
+    agrees = serializers.BooleanField(help_text="Within 1e-9 of the larger, number by number.")
+    said = serializers.CharField()
+
+
 RESULT_FIELDS = (
     "id", "job", "pipeline", "project", "summary", "metrics", "figures", "artifacts", "recordings", "provenance",
     "created",
@@ -178,10 +193,16 @@ class ResultDetailSerializer(ResultSerializer):
     """What a job found, with a paragraph on how."""
 
     methods_text = serializers.SerializerMethodField(help_text="A paragraph on methods, for a paper.")
+    agreement = serializers.SerializerMethodField(help_text="With the result that it reproduces; else empty.")
 
     class Meta(ResultSerializer.Meta):
-        fields = (*RESULT_FIELDS, "methods_text")
+        fields = (*RESULT_FIELDS, "methods_text", "agreement")
         read_only_fields = fields
+
+    @extend_schema_field(AgreementSerializer(many=True))
+    def get_agreement(self, result: Result) -> list[dict[str, Any]]:
+        """Return the comparison with the result that this one reproduces."""
+        return [asdict(row) for row in agreement(result)]
 
     def get_methods_text(self, result: Result) -> str:
         """Return the paragraph on methods."""

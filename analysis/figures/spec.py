@@ -226,7 +226,7 @@ def _axis(data: Mapping[str, Any]) -> Axis:
 
 
 def _layer(data: Mapping[str, Any]) -> Layer:
-    values = {name: _restored(value) for name, value in data.items() if name != "kind"}
+    values = {name: restored(value) for name, value in data.items() if name != "kind"}
     return _LAYERS[data["kind"]](**values)
 
 
@@ -249,7 +249,8 @@ def _value(value: Any) -> Any:
     return value
 
 
-def _restored(value: Any) -> Any:
+def restored(value: Any) -> Any:
+    """Return the array that ``to_json`` packed, or what is no packed array as it is."""
     if isinstance(value, Mapping) and "list" in value:
         return np.array([np.nan if v is None else v for v in value["list"]], float)
     if isinstance(value, Mapping) and "zlib" in value:

@@ -131,5 +131,11 @@ def unlocalised(value: float) -> str:
 
 @register.filter
 def all_agree(rows: Any) -> bool:
-    """Return whether every number agrees."""
+    """Return whether every number and figure agrees."""
     return all(row.agrees for row in rows)
+
+
+@register.filter
+def how_many(rows: Any, kind: str) -> int:
+    """Return how many rows of a comparison are of a kind: numbers or figures."""
+    return sum(row.kind == kind for row in rows)

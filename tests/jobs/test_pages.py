@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 from django.utils.html import escape
 
+from analysis import drawings
 from analysis.jobs import transitions
 from analysis.jobs.models import Job, Worker
 from analysis.services import submit
@@ -138,7 +139,7 @@ def test_the_result_page_has_numbers_figures_files_and_where_they_come_from(brow
     again = browse.post(f"/results/{job.result.pk}/reproduce/")
     repeated = ended(Job.objects.get(pk=again["Location"].split("/")[2]))
     reproduced = browse.get(f"/results/{repeated.result.pk}/").content.decode()
-    assert "Reproduced: all 1 numbers agree" in reproduced
+    assert "Reproduced: 1 number and the data of 1 figure agree" in reproduced
     assert "<td>agrees</td>" in reproduced
     text = browse.get(f"/api/v1/results/{job.result.pk}/").json()["methods_text"]
     assert "analysed with test.mean 1.0 of ourlab-pipelines 1.0 (SHA-256 " in text
@@ -150,7 +151,13 @@ def test_the_result_page_has_numbers_figures_files_and_where_they_come_from(brow
     changed = repeated.result
     changed.metrics["mean"]["value"] = 1.0000001
     changed.save()
-    assert "differ" in browse.get(f"/results/{repeated.result.pk}/").content.decode()
+    assert "Not all agrees" in browse.get(f"/results/{repeated.result.pk}/").content.decode()
+    changed.metrics["mean"]["value"] = 1.0
+    changed.save()
+    drawings.data_path(changed, "values").unlink()
+    gone = browse.get(f"/results/{repeated.result.pk}/").content.decode()
+    assert "Not all agrees" in gone
+    assert "<b>is not there</b>" in gone
 
 
 @pytest.mark.django_db

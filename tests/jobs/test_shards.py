@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from analysis import selectors
+from analysis.agreement import agreement
 from analysis.jobs import sharding, transitions
 from analysis.jobs.models import ENDED, Job, JobState, Result, Worker
 from analysis.jobs.sweep import Sweep
@@ -250,7 +251,7 @@ def test_p_is_the_same_to_the_digit_on_one_worker_on_two_and_when_one_of_them_is
     for other in (four, killed):
         assert (other.state, other.error) == (JobState.SUCCEEDED, "")
         assert table(other) == table(job)
-        assert all(row.now == row.then for row in selectors.agreement(other.result))
+        assert all(row.now == row.then for row in agreement(other.result))
 
 
 @pytest.mark.long

@@ -13,6 +13,7 @@ from analysis.figures import colours, decoding, odours, page, paper, tracking, v
 from analysis.figures import lfp as lfp_figures
 from analysis.figures import place_fields as field_figures
 from analysis.figures import trials as trial_figures
+from analysis.figures.comparing import compare
 from analysis.figures.spec import MOST_POINTS, Axis, Band, Figure, Image, Line, Panel, Spans, every, reduce_trace
 from analysis.methods import place_fields, spectral
 from analysis.methods.alignment import align
@@ -218,6 +219,35 @@ def test_layers_of_every_kind_are_drawn():
     drawn = Figure("band", "Band", "A band.", (panel,))
     assert paper.render(drawn, "png").startswith(b"\x89PNG")
     assert "VArea" in json.dumps(page.json_item(drawn))
+
+
+def test_data_of_a_figure_are_compared_number_by_number(figure):
+    data = json.loads(json.dumps(figure.to_json()))
+    same = compare(data, json.loads(json.dumps(data)))
+    assert same.numbers > 5
+    assert (same.largest, same.agrees(0)) == (0, True)
+
+
+def test_the_least_difference_of_two_figures_is_found_and_named():
+    x, values = np.arange(1.0, 9.0), np.arange(6.0).reshape(2, 3)
+    values[0, 1] = np.nan
+
+    def drawn(y, values=values, title="Values") -> dict:
+        layers = (Line(x, y), Image(values, 0, 1, 0, 1))
+        return Figure("one", title, "All of them.", (Panel(Axis("x"), Axis("y"), layers),)).to_json()
+
+    then = drawn(x)
+    assert compare(then, drawn(x)).agrees(0)
+    moved = x.copy()
+    moved[3] *= 1 + 1e-6
+    assert compare(then, drawn(moved)).largest == pytest.approx(1e-6, rel=1e-3)
+    assert not compare(then, drawn(moved)).agrees(1e-9)
+    moved[3] = np.nan
+    assert compare(then, drawn(moved)).elsewhere == "figure.panels[0].layers[0].y"
+    assert compare(then, drawn(x, np.zeros((2, 3)))).elsewhere == "figure.panels[0].layers[1].values"
+    assert compare(then, drawn(x, values + 1)).largest == pytest.approx(1)
+    assert compare(then, drawn(x[:-1])).elsewhere == "figure.panels[0].layers[0].y"
+    assert compare(then, drawn(x, title="Other")).elsewhere == "figure.title"
 
 
 def test_wrong_requests_are_refused():

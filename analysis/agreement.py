@@ -73,7 +73,7 @@ def _figure(name: str, title: str, then: Any, now: Any) -> Agreement:
     if then is None or now is None:
         agrees, said = False, "cannot be read any more" if then is None else "is not there"
     else:
-        compared = compare(then, now)
+        compared = compare(then, now, "panels")
         agrees = compared.agrees(AGREES)
         said = "agrees" if agrees else f"differs by up to {compared.largest:.1e} of a value"
         said = f"differs at {compared.elsewhere}" if compared.elsewhere else said
@@ -90,9 +90,12 @@ def _figure(name: str, title: str, then: Any, now: Any) -> Agreement:
 
 
 def _data(result: Result, name: str) -> Any:
-    """Return the data of a figure, or ``None`` where the result has none of that name or its file is gone."""
+    """Return what a figure draws, or ``None`` where the result has none of that name or its file is gone.
+
+    Its caption is left out: it may tell how long something took.
+    """
     try:
-        return json.loads(drawings.data_path(result, name).read_text())
+        return json.loads(drawings.data_path(result, name).read_text())["panels"]
     except NotFound:
         return None
 

@@ -41,6 +41,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "shared/<str:key>/figures/<slug:name>/<slug:theme>.json", shared.shared_figure_item, name="shared-figure-item"
     ),
     path("shared/<str:key>/figures/<slug:name>.<slug:file_format>", shared.shared_figure, name="shared-figure"),
+    path("sessions/<uuid:session_id>/nwb/", views.session_nwb, name="session-page-nwb"),
     path("recordings/<uuid:pk>/arenas/", drawing_views.arenas, name="recording-arenas"),
     path("recordings/<uuid:pk>/frame.jpg", drawing_views.frame, name="recording-frame"),
     path("recordings/<uuid:pk>/units/", labels.units_page, name="recording-units-page"),

@@ -19,12 +19,14 @@ from analysis.agreement import agreement
 from analysis.chains.selectors import of_job
 from analysis.discussion.views import discussion_of
 from analysis.jobs.models import ENDED, Job, JobState, Result
+from analysis.nwb_export import queue_export
 from analysis.submission_page import chosen_inputs, page_of_choices
 from sessions.downloads import file_response
 from sessions.errors import Invalid
 from sessions.pagination import page_of
 from sessions.permissions import can
 from sessions.requests import HtmxRequest
+from sessions.selectors import one, sessions
 
 # A job that many chains wait for names so many of them.
 CHAINS_SHOWN = 3
@@ -209,6 +211,21 @@ def _figure(result: Result, figure: dict[str, Any]) -> dict[str, Any]:
 def result_reproduce(request: HttpRequest, result_id: UUID) -> HttpResponse:
     """Compute a result again."""
     job = services.reproduce(user=request.user, result=selectors.result(request.user, result_id)).job
+    return redirect("job", job.pk)
+
+
+@login_required
+@require_POST
+def session_nwb(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Queue the export of a session as NWB, and show the job."""
+    session = one(sessions(request.user), session_id)
+    try:
+        job, created = queue_export(user=request.user, session=session)
+    except Invalid as error:
+        messages.error(request, error.detail)
+        return redirect("lab:session", session_id)
+    if not created:
+        messages.info(request, "Nothing has changed since this export of the session.")
     return redirect("job", job.pk)
 
 

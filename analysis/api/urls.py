@@ -23,6 +23,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         views.FigureView.as_view(),
         name="result-figure",
     ),
+    path("sessions/<uuid:session>/nwb/", views.SessionNwbView.as_view(), name="session-nwb"),
     path("results/<uuid:result>/bundle/", bundles.BundleView.as_view(), name="result-bundle"),
     path("results/bundles/", bundles.BundlesView.as_view(), name="result-bundles"),
     path("results/<uuid:result>/artifacts/<path:name>", views.ArtifactView.as_view(), name="result-artifact"),

@@ -19,9 +19,11 @@ from analysis import drawings, selectors, services
 from analysis.api import filters
 from analysis.api import serializers as s
 from analysis.jobs.models import Job, Result
+from analysis.nwb_export import queue_export
 from sessions.api.base import ReadViewSet
 from sessions.downloads import file_response
 from sessions.errors import Invalid, NotFound
+from sessions.selectors import one, sessions
 
 
 class PipelinesView(APIView):
@@ -106,6 +108,23 @@ class ResultViewSet(ReadViewSet):
         return Response(
             s.JobDetailSerializer(selectors.job(request.user, job.pk), context={"request": request}).data, status=201
         )
+
+
+class SessionNwbView(APIView):
+    """A session as an NWB file."""
+
+    @extend_schema(
+        operation_id="sessions_nwb_create",
+        summary="Queue the export of a session as NWB",
+        request=None,
+        responses={200: s.JobDetailSerializer, 201: s.JobDetailSerializer},
+    )
+    def post(self, request: Request, session: Any) -> Response:
+        """Queue a job whose result has the file; 200 with the job that has done it when nothing has changed since."""
+        found = one(sessions(request.user), session)
+        job, created = queue_export(user=request.user, session=found)
+        shown = s.JobDetailSerializer(selectors.job(request.user, job.pk), context={"request": request})
+        return Response(shown.data, status=201 if created else 200)
 
 
 class FigureView(APIView):

@@ -99,6 +99,8 @@ def _value(value: Any, unit: str) -> str:
         return "not set"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list | tuple) and any(isinstance(each, Mapping) for each in value):
+        return f"{len(value)} given"
     if isinstance(value, list | tuple):
         return (", ".join(_value(each, "") for each in value) + f" {unit}").rstrip() if value else "none"
     if isinstance(value, Mapping):

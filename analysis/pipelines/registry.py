@@ -31,6 +31,7 @@ from analysis.pipelines.ephys_preprocess import EphysPreprocess
 from analysis.pipelines.ephys_sort import EphysSort
 from analysis.pipelines.ephys_spikes import EphysSpikes
 from analysis.pipelines.events_trials import EventsTrials
+from analysis.pipelines.export_nwb import ExportNwb
 from analysis.pipelines.lfp_bands import LfpBands
 from analysis.pipelines.lfp_phase import LfpPhase
 from analysis.pipelines.lfp_ripples import LfpRipples
@@ -54,6 +55,7 @@ _OURS: tuple[type[Pipeline], ...] = (
     EphysSort,
     EphysSpikes,
     EventsTrials,
+    ExportNwb,
     LfpBands,
     LfpPhase,
     LfpRipples,

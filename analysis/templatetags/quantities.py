@@ -15,6 +15,8 @@ from analysis.selectors import in_words
 register = template.Library()
 
 LOG_LINES = 40
+# A parameter of more items than a page can show, such as every trial of a session, is shown by its first.
+ITEMS_SHOWN, ITEMS_BEFORE = 64, 3
 NOTHING = "\N{EN DASH}"
 
 # Shape, class and word: colour never stands alone.
@@ -113,14 +115,18 @@ def last_lines(log: str) -> str:
 
 @register.filter
 def parameter(value: Any) -> str:
-    """Write a parameter's value in full: parameters are not rounded."""
+    """Write a parameter's value in full: parameters are not rounded. Of a very long list the beginning is shown."""
     if value is None or value == "":
         return NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return ", ".join(parameter(item) for item in value)
+        return ", ".join(parameter(item) for item in value) if len(value) <= ITEMS_SHOWN else _beginning(value)
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+
+
+def _beginning(values: list[Any]) -> str:
+    return ", ".join([*(parameter(item) for item in values[:ITEMS_BEFORE]), f"… {len(values):,} in all"])
 
 
 @register.filter

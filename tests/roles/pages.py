@@ -135,6 +135,7 @@ ANALYSES = {
     "chain-live": _shown(OF_ONE, "chain"),
     "chain-page-cancel": _does(AFTER_POST, {}, "chain"),
     "chain-page-again": _does(AFTER_POST, {}, "chain-ended"),
+    "session-page-nwb": _does(AFTER_POST, {}, "session"),
     "result": _shown(OF_ONE, "result"),
     "papers": _shown(SHOWN),
     "result-compare": _page({"get": Ask(OF_ONE, query="?id={result}&id={result-other}")}),

@@ -221,6 +221,7 @@ ANALYSES = {
     ),
     "result-reproduce": _does("result", MAKE),
     "result-figure": Address({"get": READ, "options": OPTIONS}, of=("result", "=values", "=json")),
+    "session-nwb": _does("session", MAKE),
     "result-bundle": _shows("result"),
     "result-bundles": Address({"get": Ask(READ, query="?id={result}"), "options": OPTIONS}),
     "result-artifact": Address({"get": READ, "options": OPTIONS}, of=("result", "=values.npy")),

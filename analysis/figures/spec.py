@@ -188,6 +188,12 @@ class Figure:
         """Return a figure of one panel over the whole width of the page."""
         return cls(name, title, caption, (panel,), span="full", aspect=0.4)
 
+    def _repr_svg_(self) -> str:
+        """Return the figure as a notebook shows it: as for a paper."""
+        from analysis.figures.paper import render
+
+        return render(self, "svg").decode()
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values: lists with None for NaN; pictures as compressed base64."""
         return {

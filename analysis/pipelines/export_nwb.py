@@ -62,14 +62,14 @@ class ExportNwbParameters(Parameters):
     description: str = Field("A session of the laboratory.", min_length=1, description="What was done in the session.")
     session: str = Field("", description="What the laboratory calls the session.")
     experiment: str = Field("", description="What the study is about.")
-    experimenters: list[str] = Field(default_factory=list, description="Each as Last, First.")
-    institution: str = ""
-    keywords: list[str] = Field(default_factory=list)
+    experimenters: list[str] = Field([], description="Each as Last, First.")
+    institution: str = Field("", description="Where it was done.")
+    keywords: list[str] = Field([], description="For who looks for such data.")
     protocol: str = Field("", description="The task.")
-    notes: str = ""
+    notes: str = Field("", description="What else a reader must know.")
     animal: ExportedAnimal | None = Field(None, description="The animal.")
-    probes: list[ExportedProbeParameters] = Field(default_factory=list, description="What LFP was recorded with.")
-    trials: list[TrialParameters] = Field(default_factory=list, description="Trials, s from the session's start.")
+    probes: list[ExportedProbeParameters] = Field([], description="What LFP was recorded with.")
+    trials: list[TrialParameters] = Field([], description="Trials, s from the session's start.")
     align: Align = Field(
         "auto",
         description="Whether recordings are on one clock (times) or count from their own start (starts); auto takes"

@@ -43,7 +43,7 @@ def names(reply) -> list[str]:
 def second(result: Result) -> Result:
     """Another result of the same recording."""
     job = Job.objects.create(
-        project=result.job.project, pipeline="lfp.ripples", version="1", fingerprint="c" * 64,
+        project=result.job.project, pipeline="lfp.ripples", version="1", fingerprint="e" * 64,
         state=JobState.SUCCEEDED, started=result.job.started, finished=result.job.finished,
     )  # fmt: skip
     JobInput.objects.create(job=job, recording=result.job.inputs.get().recording, order=0)

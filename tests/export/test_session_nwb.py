@@ -109,7 +109,7 @@ def test_a_recording_that_was_made_again_is_exported_once(lab, session, recordin
 
     result = Result.objects.create(job=first, attempt=1, folder="first")
     again = Job.objects.create(
-        project=lab.project, pipeline="ephys.lfp", version="1", fingerprint="d" * 64, state=JobState.SUCCEEDED,
+        project=lab.project, pipeline="ephys.lfp", version="1", fingerprint="e" * 64, state=JobState.SUCCEEDED,
         anew=True, reproduces=result, started=session.start, finished=session.end,
     )  # fmt: skip
     Result.objects.create(job=again, attempt=1, folder="again").derived.set([copy])

@@ -27,10 +27,10 @@ from sessions.models import Recording
 SHIFTS = 200
 
 
-def queue_first(user: Any, recordings: dict[str, Recording]) -> list[Job]:
-    """Queue what needs nothing else, the quickest first; a job that was queued before stays the only one."""
+def first() -> list[tuple[str, list[str], dict[str, Any]]]:
+    """Return pipeline, recordings and parameters of what needs nothing else, the quickest first."""
     scale, _ = picture_scale(TRACK_BOX.arena.bounds, TRACK_BOX.size)
-    wanted: list[tuple[str, list[str], dict[str, Any]]] = [
+    return [
         ("decode.position", [UNITS, POSITION], {"shifts": SHIFTS}),
         ("video.track", [VIDEO], {"pixels_per_cm": round(scale, 4)}),
         ("ephys.lfp", [VOLTAGE], {}),
@@ -38,11 +38,15 @@ def queue_first(user: Any, recordings: dict[str, Recording]) -> list[Job]:
         ("sync.align", [PROBE_PULSES, BOX_PULSES], {}),
         ("decode.sequence", [ODOUR_UNITS], {"poke": POKE_SECONDS, "permutations": SHIFTS}),
     ]
+
+
+def queue_first(user: Any, recordings: dict[str, Recording]) -> list[Job]:
+    """Queue what needs nothing else; a job that was queued before stays the only one."""
     return [
         submit(
             user=user, pipeline=pipeline, recordings=[recordings[name].pk for name in names], parameters=parameters
         ).job
-        for pipeline, names, parameters in wanted
+        for pipeline, names, parameters in first()
     ]
 
 

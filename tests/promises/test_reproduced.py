@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 
 from analysis.figures.spec import restored
-from labsite.demo.analyses import FOLLOWING
+from labsite.demo.analyses import FOLLOWING, first
 from tests.stack.laboratory import Laboratory
 from tests.waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
 AGREES = 1e-9
 # What the demo computes of what it has recorded; then what follows from that.
-FIRST = ("decode.position", "video.track", "ephys.lfp", "decode.sequence")
-OF_THE_DEMO = sorted([*FIRST, *(following.pipeline for following in FOLLOWING)])
+OF_THE_DEMO = sorted([*(pipeline for pipeline, *_ in first()), *(following.pipeline for following in FOLLOWING)])
 
 
 class Site:

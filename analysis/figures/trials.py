@@ -58,7 +58,7 @@ def accuracy_by_place(table: OdourTable) -> Figure:
             Panel(
                 Axis("position in the sequence", low=0.5, high=size + 0.5, names=tuple(map(str, range(1, size + 1)))),
                 Axis("odour", low=ends[0], high=ends[1], names=names),
-                (Image(share, 0.5, size + 0.5, *ends, label="share correct", low=0.0, high=1.0),),
+                (Image(share, 0.5, size + 0.5, *ends, palette="power", label="share correct", low=0.0, high=1.0),),
             ),
         ),
     )

@@ -80,7 +80,7 @@ def _of_events(recording: InputRecording, wanted: Wanted) -> tuple[NDArray[np.fl
         chosen = wanted.channel
     else:
         raise PipelineError(_ask(wanted, recording, "events", choices))
-    return choices[chosen], f"events {chosen}"
+    return choices[chosen], "events" if chosen == "events" else f"events {chosen}"
 
 
 def _ask(wanted: Wanted, recording: InputRecording, what: str, choices: dict[str, NDArray[np.floating]]) -> str:

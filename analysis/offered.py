@@ -29,7 +29,9 @@ def everything() -> Iterator[Offered]:
     for command in commands.offered():
         by = command.created_by.get_username() if command.created_by else "an administrator"
         made = f"command registered by {by}"
-        found.append(Offered(commands.pipeline_of(command), made, " ".join(command.declaration["argv"]), own=True))
+        # Where things lie on the server is for administrators.
+        runs = " ".join(argument.rpartition("/")[2] for argument in command.declaration["argv"])
+        found.append(Offered(commands.pipeline_of(command), made, runs, own=True))
     yield from sorted(found, key=lambda one: one.pipeline.name)
 
 

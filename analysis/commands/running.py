@@ -83,10 +83,13 @@ class CommandPipeline(Pipeline):
         argv = [str(program), *self._arguments(run, given)]
         environment = self._environment(run.folder)
         (run.folder / ".step.json").write_text(json.dumps(self._described(run, given)))
+        place = _identity(run.folder)
         self._tell({"name": self.name, "version": self.version, "argv": argv, "files": hashes})
         run.log(f"runs {json.dumps(argv)}")
         timeout, largest = self.declaration.timeout, self.declaration.largest
         Running(argv, run, environment, timeout=timeout, largest=largest, leads=self._leads).wait()
+        if _identity(run.folder) != place:
+            raise PipelineError("The command put another folder in the place of its own; nothing of it is taken.")
         return self._output(run.folder)
 
     def _hashes(self, program: Path) -> dict[str, str]:
@@ -320,6 +323,12 @@ def _program(named: str) -> Path:
 
 def _text(value: Any) -> str:
     return number_text(value) if isinstance(value, int | float) else str(value)
+
+
+def _identity(folder: Path) -> tuple[int, int, int]:
+    """Return what tells a folder from another, or from a link, that has come to its place."""
+    found = folder.lstat()
+    return found.st_dev, found.st_ino, stat.S_IFMT(found.st_mode)
 
 
 def _left(folder: Path, one: DeclaredOutput, largest: int) -> bool:

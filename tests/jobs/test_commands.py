@@ -195,6 +195,10 @@ LEAVES = {
     "a folder": ("os.mkdir(out)", "only a plain file is taken"),
     "a pipe": ("os.mkfifo(out)", "only a plain file is taken"),
     "too much": ("open(out, 'wb').write(b'x' * 20000)", "wrote a larger file than it may"),
+    "another folder": (
+        "own = os.getcwd(); os.rename(own, own + '-old'); os.symlink('/etc', own)",
+        "put another folder in the place of its own",
+    ),
     "an error": ("print('no spikes'); sys.exit(3)", "ended with status 3. It said last: no spikes"),
     "a crash": ("os.kill(os.getpid(), 11)", "ended by SIGSEGV. It said nothing"),
     "no end": ("import time; print('waits', flush=True); time.sleep(60)", "ran longer than the 1 s that it may"),
@@ -303,6 +307,8 @@ def test_over_rest_and_in_the_admin_what_is_wrong_is_told_at_its_field(client, l
     listed = client.get("/pipelines/").content.decode()
     assert 'id="command.say"' in listed
     assert "command registered by administrator" in listed
+    assert "say.py {output.said.json}" in listed
+    assert str(script) not in listed
     assert selectors.find("command.say", "9") is None
 
 

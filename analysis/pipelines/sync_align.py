@@ -203,7 +203,7 @@ def _output(run: Run, result: _Found, recordings: list[DerivedRecording]) -> Out
     metrics = {
         "offset": Metric(
             line.offset, "s", "offset",
-            f"what is added to {line.origin:.3f} s, the other clock's time of its first pair, to be on the reference",
+            f"{line.offset:+.6f} s is added to {line.origin:.3f} s, the other clock's time of its first pair",
             headline=True,
         ),
         "drift": Metric(

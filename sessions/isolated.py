@@ -19,8 +19,11 @@ from typing import Any
 MEMORY_BYTES = 3 << 30
 FILES_OPEN = 128
 REPLY_BYTES = 16 << 20
-# What most headers need, loaded once and shared by all forks.
-PRELOADED = ("numpy", "h5py", "scipy.io", "av", "neo.rawio", "probeinterface", "analysis.readers.describing")
+# What most headers and pages need, loaded once and shared by all forks.
+PRELOADED = (
+    "numpy", "h5py", "scipy.io", "av", "neo.rawio", "probeinterface", "analysis.readers.describing",
+    "analysis.readers.traces", "analysis.readers.unitsheet",
+)  # fmt: skip
 
 
 def main() -> None:

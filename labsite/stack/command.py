@@ -35,7 +35,7 @@ BENCH_OPTIONS = {
     "cut": "how long the network is cut, s (faults)",
     "cameras": "the most cameras at once (many_cameras)",
     "megabytes": "how long the file is (upload)",
-    "seconds": "how long the recording is, s (voltage)",
+    "seconds": "how long the recording is, s (voltage, traces)",
 }
 
 

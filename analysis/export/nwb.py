@@ -232,7 +232,7 @@ def _add_lfp(file: Any, recordings: Sequence[ExportedLfp], progress: Callable[[f
     file.create_processing_module("ecephys", "extracellular electrophysiology").add(container)
     total, before = sum(lfp.n_samples for lfp in recordings), 0
     for lfp in recordings:
-        region = _electrodes(file, lfp)
+        region = _electrodes(file, lfp, placed=any(each.probe.positions is not None for each in recordings))
 
         def heard(done: int, before: int = before) -> None:
             progress((before + done) / total)
@@ -249,8 +249,11 @@ def _add_lfp(file: Any, recordings: Sequence[ExportedLfp], progress: Callable[[f
         before += lfp.n_samples
 
 
-def _electrodes(file: Any, lfp: ExportedLfp) -> Any:
-    """Add the probe of an LFP with an electrode for each channel; return the rows of the table."""
+def _electrodes(file: Any, lfp: ExportedLfp, *, placed: bool) -> Any:
+    """Add the probe of an LFP with an electrode for each channel; return the rows of the table.
+
+    The table has places where those of any probe are known (``placed``).
+    """
     probe, location = lfp.probe, lfp.probe.location or "unknown"
     device = file.devices.get(probe.name) or file.create_device(probe.name, probe.description or probe.name)
     group = file.create_electrode_group(
@@ -262,7 +265,8 @@ def _electrodes(file: Any, lfp: ExportedLfp) -> Any:
         file.add_electrode_column("channel", "which channel of the recording it is, from 0")
     for channel in range(lfp.n_channels):
         x, y = (float(value) for value in probe.positions[channel]) if probe.positions is not None else (np.nan, np.nan)
-        file.add_electrode(group=group, location=location, rel_x=x, rel_y=y, channel=channel)
+        place = {"rel_x": x, "rel_y": y} if placed else {}
+        file.add_electrode(group=group, location=location, channel=channel, **place)
     return file.create_electrode_table_region(list(range(first, first + lfp.n_channels)), f"all channels of {lfp.name}")
 
 

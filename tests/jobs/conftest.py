@@ -19,7 +19,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from psycopg.conninfo import make_conninfo
 
-from analysis.jobs.models import Job, JobState
+from analysis.jobs.models import Job, JobState, Worker
 from analysis.pipelines import registry
 from sessions.models import Membership, Project, Session
 from sessions.permissions import LABORATORY
@@ -180,6 +180,12 @@ class WorkerProcess:
             self.process.kill()
         self.process.wait(20)
         self._log.close()
+
+
+def ready(worker: WorkerProcess) -> WorkerProcess:
+    """Wait until a worker has reported: on a busy machine it takes long to start."""
+    until(lambda: Worker.objects.filter(name=worker.name).exists(), 120)
+    return worker
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from analysis.commands import services
 from analysis.commands.admin import EXAMPLE
 from analysis.commands.declared import declared
 from analysis.commands.models import Command
-from analysis.jobs.models import JobState, Worker
+from analysis.jobs.models import JobState
 from analysis.selectors import methods_text, metrics
 from analysis.services import cancel, submit
-from tests.jobs.conftest import WorkerProcess, alive, ended, pid_at
+from tests.jobs.conftest import alive, ended, pid_at, ready
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -84,12 +84,6 @@ def command(lab, tmp_path):
         return script
 
     return register
-
-
-def ready(worker: WorkerProcess) -> WorkerProcess:
-    """Wait until a worker has reported: on a busy machine it takes long to start."""
-    until(lambda: Worker.objects.filter(name=worker.name).exists(), 120)
-    return worker
 
 
 def queue(lab, **parameters):

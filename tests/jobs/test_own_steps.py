@@ -24,7 +24,7 @@ from analysis.selectors import methods_text, metrics
 from analysis.services import submit
 from sessions.permissions import LABORATORY
 from sessions.services import register_recording
-from tests.jobs.conftest import ended
+from tests.jobs.conftest import ended, ready
 from tests.methods.running import recording, run_pipeline
 from tests.waiting import until
 
@@ -158,10 +158,11 @@ def test_the_package_of_the_document_is_installed_and_computes_in_a_worker(lab, 
     units = register_recording(
         by=LABORATORY, session=lab.session, kind="units", files=[{"root": "default", "path": "bursting.npz"}], name="A"
     )
-    workers("own", sites=(site,))
+    ready(workers("own", sites=(site,)))
 
     job = ended(
-        submit(user=lab.experimenter, pipeline="spikes.bursts", recordings=[units.pk], parameters={"gap": 0.02}).job
+        submit(user=lab.experimenter, pipeline="spikes.bursts", recordings=[units.pk], parameters={"gap": 0.02}).job,
+        120,
     )
     assert (job.state, job.error) == (JobState.SUCCEEDED, "")
     found = metrics(job.result)

@@ -215,4 +215,5 @@ def test_a_computed_result_is_shown_with_its_methods_and_figures(lab, worker):
     text = Client().get(address(key)).content.decode()
     assert "analysed with test.mean 1.0 of ourlab-pipelines 1.0" in text
     assert lab.recording.files.get().sha256 in text
-    assert Client().get(address(key, "figures", "values.pdf")).status_code == 200
+    drawing = Client().get(address(key, "figures", "values.pdf"))
+    assert b"".join(drawing.streaming_content).startswith(b"%PDF")

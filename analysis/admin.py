@@ -113,4 +113,4 @@ class UnitLabelsAdmin(ReadOnly, LabAdmin):
 @admin.register(Worker)
 class WorkerAdmin(ReadOnly, AdministratorsAdmin):
     readonly_fields = ()
-    list_display = ("name", "queues", "slots", "started", "seen", "stopped")
+    list_display = ("name", "queues", "slots", "packages", "started", "seen", "stopped")

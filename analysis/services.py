@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef
 from pydantic import ValidationError
 
-from analysis.jobs import transitions, wake
+from analysis.jobs import routing, transitions, wake
 from analysis.jobs.inputs import chooses_units, fingerprint, input_files
 from analysis.jobs.models import ANSWERING, ENDED, Job, JobInput, Result
 from analysis.labels.models import UnitLabels
@@ -60,6 +60,8 @@ def submit(
     checked = check_parameters(chosen, parameters or {})
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
         raise _invalid("seed", f"The seed is a whole number from 0 to {LARGEST_SEED}.")
+    if unmet := routing.missing(chosen, checked):
+        raise Invalid(" ".join(unmet.values()), {f"parameters.{name}": [sentence] for name, sentence in unmet.items()})
     if labels is None:
         good = chooses_units(checked)
         labels = {one.pk: newest(one) for one in found if good and one.kind == RecordingKind.UNITS}
@@ -75,7 +77,7 @@ def submit(
                     project=found[0].project,
                     pipeline=chosen.name,
                     version=chosen.version,
-                    queue=chosen.queue,
+                    queue=routing.route(chosen, checked),
                     parameters=checked,
                     seed=seed,
                     fingerprint=mark,

@@ -133,6 +133,7 @@ class Worker(models.Model):
     name = models.CharField(max_length=200, unique=True)
     queues = models.JSONField(default=list)
     slots = models.PositiveIntegerField(default=1, help_text="How many jobs it runs at a time.")
+    packages = models.JSONField(default=list, help_text="Optional packages that it has, such as torch.")
     started = models.DateTimeField()
     seen = models.DateTimeField()
     stopped = models.DateTimeField(null=True, blank=True)

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
+from analysis.jobs import routing
 from analysis.jobs.models import Worker
 
 # Set when the worker was asked to end: its jobs are given back rather than waited for, which may take hours.
@@ -56,7 +57,12 @@ class Report:
         while True:
             ending = self._ended.wait(settings.LAB_JOB_HEARTBEAT if started else 0)
             try:
-                values: dict[str, Any] = {"queues": self.queues, "slots": self.slots, "seen": Now()}
+                values: dict[str, Any] = {
+                    "queues": self.queues,
+                    "slots": self.slots,
+                    "packages": routing.installed(),
+                    "seen": Now(),
+                }
                 values["stopped"] = Now() if ending else None
                 if not started:
                     values["started"] = Now()

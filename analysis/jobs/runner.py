@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from analysis.jobs import presence, sharding, storing, transitions
+from analysis.jobs import presence, routing, sharding, storing, transitions
 from analysis.jobs.inputs import inputs_of, keep_hashes
 from analysis.jobs.lease import Lease
 from analysis.jobs.models import Job
@@ -44,6 +44,8 @@ def run(job_id: UUID | str) -> None:
     """Compute a job if it is still queued; return when it ended, or when it is no longer this worker's."""
     if presence.leaving.is_set():
         # The message is gone, and the sweep will send another.
+        return
+    if routing.left_to_others(job_id):
         return
     held = transitions.claim(job_id=job_id, worker=presence.worker_name())
     if held is None:

@@ -8,7 +8,6 @@ is one transaction with its row locked, and the sweep finds every parent that ha
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -16,10 +15,9 @@ from uuid import UUID
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models import Exists, OuterRef, Sum
-from django.db.models.functions import Now
 
-from analysis.jobs import transitions, wake
-from analysis.jobs.models import ENDED, Job, JobState, Worker
+from analysis.jobs import routing, transitions, wake
+from analysis.jobs.models import ENDED, Job, JobState
 from analysis.jobs.transitions import Claim
 from analysis.pipelines.base import Pipeline
 from analysis.pipelines.sharded import ROWS, ShardedPipeline
@@ -33,9 +31,7 @@ logger = logging.getLogger(__name__)
 
 def slots(queue: str) -> int:
     """Return how many jobs of a queue run at a time on all workers that are there."""
-    since = Now() - timedelta(seconds=settings.LAB_JOB_STALE)
-    there = Worker.objects.filter(queues__contains=[queue], seen__gt=since, stopped__isnull=True)
-    return int(there.aggregate(slots=Sum("slots"))["slots"] or 0)
+    return int(routing.there(queue).aggregate(slots=Sum("slots"))["slots"] or 0)
 
 
 def parts(pipeline: Pipeline, parameters: dict[str, Any], slots: int) -> list[range]:

@@ -7,7 +7,7 @@ import time
 
 from django.conf import settings
 
-from analysis.jobs import sharding, transitions, wake
+from analysis.jobs import routing, sharding, transitions, wake
 
 # After the sweep could not look for a while (a restart, Postgres away), workers get so many heartbeats to speak first.
 GRACE_HEARTBEATS = 3
@@ -22,10 +22,12 @@ class Sweep:
         self._watching_since: float | None = None
 
     def __call__(self) -> None:
-        """Take jobs from lost workers, move on jobs in parts, and wake workers for forgotten ones."""
+        """Take jobs from lost workers, move on jobs in parts or of a gone GPU, and wake workers for forgotten ones."""
         try:
             self._reap()
             sharding.sweep()
+            if moved := routing.reroute():
+                logger.warning("%d jobs no longer wait for a worker with a GPU", moved)
         except BaseException:
             # What was silent while nobody looked may speak again first.
             self._watching_since = None

@@ -160,6 +160,14 @@ class Pipeline:
     parameters: ClassVar[type[Parameters]]
     queue: ClassVar[str] = "cpu"
 
+    def needs(self, parameters: Any) -> dict[str, str]:  # noqa: ARG002 - the signature is what subclasses fill
+        """Return the optional packages that a worker must have, each with the parameter that asks for it."""
+        return {}
+
+    def gains_from_gpu(self, parameters: Any) -> bool:  # noqa: ARG002
+        """Whether a worker with a GPU should compute this, where there is one."""
+        return False
+
     def run(self, run: Run) -> Output:  # noqa: ARG002 - the signature is what subclasses fill
         """Compute. Raise ``PipelineError`` with one sentence when an input or a parameter is wrong."""
         raise TypeError(f"{type(self).__name__} does not say how it runs")

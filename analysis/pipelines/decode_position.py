@@ -95,6 +95,11 @@ class TrackDecodingParameters(Parameters):
         ),
     )
 
+    @property
+    def learns_in_torch(self) -> bool:
+        """Whether the decoder is a network that learns in PyTorch."""
+        return self.decoder in ("recurrent", "convolutional")
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         window = self.window or self.bin
@@ -148,6 +153,14 @@ class DecodePosition(Pipeline):
         Input(("events",), "Laps that events.trials made, to cut blocks of laps by.", minimum=0),
     )
     parameters = DecodePositionParameters
+
+    def needs(self, parameters: TrackDecodingParameters) -> dict[str, str]:
+        """Return PyTorch for networks."""
+        return {"torch": "decoder"} if parameters.learns_in_torch else {}
+
+    def gains_from_gpu(self, parameters: TrackDecodingParameters) -> bool:
+        """Whether a network is to learn."""
+        return parameters.learns_in_torch
 
     def run(self, run: Run) -> Output:
         """Decode; ``PipelineError`` when data do not suffice, with the sentence that says what is missing."""

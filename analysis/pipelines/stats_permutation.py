@@ -66,6 +66,10 @@ class StatsPermutation(ShardedPipeline):
     )
     parameters = PermutationParameters
 
+    def needs(self, parameters: PermutationParameters) -> dict[str, str]:
+        """Return PyTorch for networks. They learn on the CPU: digits of a GPU would tell who computed which part."""
+        return {"torch": "decoder"} if parameters.learns_in_torch else {}
+
     def items(self, parameters: PermutationParameters) -> int:
         """Return how many permutations there are."""
         return parameters.permutations

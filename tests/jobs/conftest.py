@@ -89,7 +89,7 @@ def fast(settings, place, folders, monkeypatch) -> Iterator[None]:
     settings.LAB_JOB_STALE = 2.0
     settings.LAB_JOB_RESEND = 0.5
     with redis.Redis.from_url(configured.LAB_REDIS_URL) as client:
-        client.delete("cpu", "default", "shared")
+        client.delete("cpu", "default", "gpu", "shared")
     monkeypatch.syspath_prepend(str(place / "site"))
     registry.found.cache_clear()
     yield
@@ -190,14 +190,14 @@ def ready(worker: WorkerProcess) -> WorkerProcess:
 
 @pytest.fixture
 def workers(transactional_db, place) -> Iterator[Callable[..., WorkerProcess]]:
-    """Start real workers of the queue cpu: ``workers("one", slots=1)``; all end with the test.
+    """Start real workers, of the queue cpu unless told: ``workers("one", slots=1)``; all end with the test.
 
     ``sites`` are folders with packages that they have besides.
     """
     started: list[WorkerProcess] = []
 
-    def start(name: str = "one", slots: int = 2, sites: tuple[Path, ...] = ()) -> WorkerProcess:
-        started.append(WorkerProcess(place, name, slots=slots, sites=sites))
+    def start(name: str = "one", slots: int = 2, sites: tuple[Path, ...] = (), queues: str = "cpu") -> WorkerProcess:
+        started.append(WorkerProcess(place, name, queues=queues, slots=slots, sites=sites))
         return started[-1]
 
     yield start

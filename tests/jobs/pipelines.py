@@ -80,6 +80,8 @@ class GateParameters(Parameters):
     fail: Literal["", "sentence", "exception", "memory", "segfault", "disk"] = ""
     wait: bool = True
     makes: bool = Field(default=False, description="Whether it makes an LFP recording.")
+    gpu: bool = Field(default=False, description="Whether it gains from a GPU.")
+    package: str = Field("", description="The optional package that it needs.")
 
 
 class Gate(Pipeline):
@@ -91,6 +93,12 @@ class Gate(Pipeline):
     inputs = (Input(("lfp",), "not read"),)
     parameters = GateParameters
     queue = QUEUE
+
+    def needs(self, parameters: GateParameters) -> dict[str, str]:
+        return {parameters.package: "package"} if parameters.package else {}
+
+    def gains_from_gpu(self, parameters: GateParameters) -> bool:
+        return parameters.gpu
 
     def run(self, run: Run) -> Output:
         folder = Path(run.parameters.folder)

@@ -164,6 +164,7 @@ def _recording(run: Run, signal: Signal, good: NDArray[np.intp], positions: NDAr
 
 
 def _run_sorter(run: Run, recording: Any, scratch: Path) -> Any:
+    import numpy as np
     import spikeinterface.full as si
     from spikeinterface.sorters.utils.misc import SpikeSortingError
 
@@ -172,6 +173,8 @@ def _run_sorter(run: Run, recording: Any, scratch: Path) -> Any:
     # Where a sorter draws at random it says so by these names; the same seed then gives the same units.
     options: dict[str, Any] = {"seed": run.seed, "deterministic_peaks_detection": True, "job_kwargs": _jobs()}
     run.progress(0.16, f"sorting with {settings.sorter}")
+    # Parts of a sorter draw from NumPy's global generator, whatever seed it was given.
+    np.random.seed(run.seed % 2**32)  # noqa: NPY002
     try:
         return si.run_sorter(
             settings.sorter,

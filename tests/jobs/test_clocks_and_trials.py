@@ -55,7 +55,8 @@ def two_clocks(lab):
 
 def test_units_are_put_on_the_clock_of_the_reference_and_carry_its_start_and_their_own_name(lab, computing):
     reference, other, units, spikes = two_clocks(lab)
-    job = ended(submit(user=lab.experimenter, pipeline="sync.align", recordings=[reference.pk, other.pk, units.pk]).job)
+    given = [reference.pk, other.pk, units.pk]
+    job = ended(submit(user=lab.experimenter, pipeline="sync.align", recordings=given).job, seconds=60)
     assert (job.state, job.error) == (JobState.SUCCEEDED, "")
     made = job.result.derived.get()
     assert (made.kind, made.name, made.start) == ("units", "box-units · aligned", reference.start)

@@ -111,6 +111,8 @@ def _sort(run: Run, signal: Signal) -> Output:
         )
     from spikeinterface.sorters import installed_sorters
 
+    from analysis.pipelines.seeded import seeded_draws
+
     known = sorted(installed_sorters())
     if settings.sorter not in known:
         raise PipelineError(f"The sorter {settings.sorter!r} is not installed here; there are {', '.join(known)}.")
@@ -127,9 +129,11 @@ def _sort(run: Run, signal: Signal) -> Output:
     scratch.mkdir()
     try:
         recording = _recording(run, signal, good, positions[good], scratch)
-        sorting = _run_sorter(run, recording, scratch)
-        run.progress(0.75, "measuring the units")
-        units = _units(run, recording, sorting, good, signal.duration)
+        # The same seed gives the same units, also where a sorter does not say that it draws.
+        with seeded_draws(run.seed):
+            sorting = _run_sorter(run, recording, scratch)
+            run.progress(0.75, "measuring the units")
+            units = _units(run, recording, sorting, good, signal.duration)
     finally:
         # As large as the recording itself, and nothing that belongs to the result.
         shutil.rmtree(scratch, ignore_errors=True)
@@ -164,17 +168,14 @@ def _recording(run: Run, signal: Signal, good: NDArray[np.intp], positions: NDAr
 
 
 def _run_sorter(run: Run, recording: Any, scratch: Path) -> Any:
-    import numpy as np
     import spikeinterface.full as si
     from spikeinterface.sorters.utils.misc import SpikeSortingError
 
     settings: EphysSortParameters = run.parameters
     defaults = si.get_default_sorter_params(settings.sorter)
-    # Where a sorter draws at random it says so by these names; the same seed then gives the same units.
+    # Where a sorter says that it draws at random it has these names for it.
     options: dict[str, Any] = {"seed": run.seed, "deterministic_peaks_detection": True, "job_kwargs": _jobs()}
     run.progress(0.16, f"sorting with {settings.sorter}")
-    # Parts of a sorter draw from NumPy's global generator, whatever seed it was given.
-    np.random.seed(run.seed % 2**32)  # noqa: NPY002
     try:
         return si.run_sorter(
             settings.sorter,

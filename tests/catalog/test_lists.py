@@ -65,11 +65,14 @@ def queries(client: Client, address: str) -> tuple[int, object]:
 
 
 def test_every_list_of_rest_costs_few_queries_whatever_its_size(lab, several):
-    client = Client()
-    client.force_login(lab.viewer)
+    member, administrator = Client(), Client()
+    member.force_login(lab.viewer)
+    administrator.force_login(lab.administrator)
     found = rest_lists()
     assert {"animal-list", "recording-list", "camera-list", "job-list"} <= {address.name for address in found}
     for address in found:
+        # Some lists are for administrators alone; who may see which is told by tests/roles.
+        client = administrator if member.get(address.path).status_code == 403 else member
         client.get(address.path)
         one, reply = queries(client, f"{address.path}?page_size=1")
         assert reply.status_code == 200, address.path

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.methods import decoders, folds, learned, spikes
+from analysis.methods import decoders, folds, learned, permutation, spikes
 from analysis.methods.errors import InvalidDataError
 from tests.methods.conftest import run_laps
 from tests.methods.leaking import leakage
@@ -81,34 +81,33 @@ def test_the_same_seed_learns_the_same(short_laps, kind):
     assert np.array_equal(one.position, other.position)
 
 
-def against_the_middle(decoder, counts, behaviour, *, smoothing):
-    """Return the error of spikes shifted away, smoothed, and of the spikes as they are, by that of naming the middle.
-
-    Folds that leak would bring the first down, whatever it is compared with.
-    """
+def leaves_chance(decoder, counts, behaviour, *, smoothing, shifts):
+    """Return p of spikes shifted by 100 s, smoothed, and p of the spikes as they are, against other shifts."""
     smooth = spikes.sliding_counts(counts, round(smoothing / STEP))
-    middle = np.median(np.abs(behaviour.position - np.median(behaviour.position[behaviour.scored]))[behaviour.scored])
 
     def error(values):
-        return median_error([decoder], values, behaviour, guard=smoothing + 2.0) / middle
+        return median_error([decoder], values, behaviour, guard=smoothing + 2.0)
 
-    return np.median([error(np.roll(smooth, round(lag / STEP), axis=0)) for lag in (53, 101, 160)]), error(smooth)
+    lags = permutation.shift_lags(len(counts), shifts=shifts, minimum_bins=80, rng=np.random.default_rng(2))
+    null = permutation.circular_shift_null(smooth, lags, error)
+    free = permutation.permutation_p(error(np.roll(smooth, round(100 / STEP), axis=0)), null, smaller_is_better=True)
+    return free, permutation.permutation_p(error(smooth), null, smaller_is_better=True)
 
 
 def test_information_free_data_stay_at_chance_for_a_kernel(short_laps):
     """The decoder that keeps every training bin would be the first to find their neighbours."""
-    free, real = against_the_middle(KINDS["kernel"], *short_laps, smoothing=2.0)
-    assert free > 0.85
-    assert real < 0.5
+    free, real = leaves_chance(KINDS["kernel"], *short_laps, smoothing=2.0, shifts=19)
+    assert free > 0.1
+    assert real == pytest.approx(0.05)
 
 
 @pytest.mark.long
 @every_kind
 @pytest.mark.parametrize("smoothing", [STEP, 1.0, 2.0, 4.0])
 def test_information_free_data_stay_at_chance_for_every_decoder_and_smoothing(short_laps, kind, smoothing):
-    free, real = against_the_middle(KINDS[kind], *short_laps, smoothing=smoothing)
-    assert free > 0.85
-    assert real < 0.5
+    free, real = leaves_chance(KINDS[kind], *short_laps, smoothing=smoothing, shifts=19)
+    assert free > 0.1
+    assert real == pytest.approx(0.05)
 
 
 def test_the_data_would_leak_through_folds_drawn_at_random(short_laps):
@@ -124,8 +123,8 @@ def test_the_data_would_leak_through_folds_drawn_at_random(short_laps):
 def test_choosing_does_not_lift_noise(kind):
     """Without a place cell, what is chosen between settings and epochs does no better on tested blocks."""
     gains = []
-    for seed in range(3):
-        counts, behaviour = binned(run_laps(duration=160, units=15, peak=0.0, seed=seed))
+    for seed in range(4):
+        counts, behaviour = binned(run_laps(duration=240, units=15, peak=0.0, seed=seed))
         made = learned.candidates(kind, step=STEP, guard_bins=GUARD, minimum_spikes=1)
         each = [median_error([candidate], counts, behaviour) for candidate in made]
         gains.append(np.mean(each) / median_error(made, counts, behaviour))

@@ -25,7 +25,9 @@ def test_a_fresh_clone_decodes_within_three_minutes_of_its_banner(demo_laborator
         jobs = json.loads(body)["results"]
         assert jobs, "the demo has queued no decoding"
         assert all(job["state"] != "failed" for job in jobs), jobs
-        return next((job for job in jobs if job["state"] == "succeeded"), {})
+        # The first there was: the demo decodes again when its chain has come so far.
+        done = [job for job in jobs if job["state"] == "succeeded"]
+        return min(done, key=lambda job: job["finished"], default={})
 
     job = until(decoded, SECONDS_TO_A_DECODED_POSITION, "a decoded position")
     finished = datetime.fromisoformat(job["finished"]).timestamp()

@@ -150,6 +150,9 @@ def test_known_units_are_found_again(tmp_path):
     assert len(rows) == len(found.labels)
     assert "2" not in {row["channel"] for row in rows}
     assert not (tmp_path / "run" / "sorting").exists()
+    run_pipeline("ephys.sort", tmp_path / "again", source)
+    for name in (*made.files, *output.artifacts):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
     for figure in output.figures:
         again = Figure.from_json(figure.to_json())
         assert page.json_item(again)

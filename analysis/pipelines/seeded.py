@@ -33,7 +33,7 @@ def seeded_draws(seed: int) -> Iterator[None]:
 
     state = np.random.get_state()  # noqa: NPY002 - the one that is drawn from
     np.random.seed(seed % 2**32)  # noqa: NPY002
-    np.random.default_rng = default_rng  # type: ignore[assignment]
+    np.random.default_rng = default_rng
     try:
         yield
     finally:

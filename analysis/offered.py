@@ -40,11 +40,17 @@ def all_pipelines() -> dict[str, Pipeline]:
     return {one.pipeline.name: one.pipeline for one in everything()}
 
 
-def get(name: str) -> Pipeline:
-    """Return what is queued under a name; ``UnknownPipelineError`` lists the names there are."""
+def get(name: str, version: str = "") -> Pipeline:
+    """Return what is queued under a name; ``UnknownPipelineError`` lists the names there are.
+
+    Every version of a command is there for ever: ``version`` asks for one rather than for the newest. Of a pipeline in
+    a package there is only what is installed, whatever was asked for.
+    """
     if not name.startswith(registry.COMMANDS):
         return registry.get(name)
-    command = commands.find(name)
+    command = commands.find(name, version)
+    if version and command is not None and command.retired is not None:
+        raise registry.UnknownPipelineError(f"{command} was taken out of use by an administrator.")
     if command is None or command.retired is not None:
         there = ", ".join(all_pipelines())
         raise registry.UnknownPipelineError(f"There is no pipeline {name!r}; there are {there}.")

@@ -45,15 +45,17 @@ def submit(
     anew: bool = False,
     reproduces: Result | None = None,
     labels: Mapping[UUID, UnitLabels | None] | None = None,
+    version: str = "",
 ) -> Submission:
     """Queue a pipeline on recordings, or return the job that computes or has computed just that.
 
     Raises ``Invalid`` with ``errors`` per field (``pipeline``, ``recordings``, ``seed``, ``parameters.<name>``),
     ``Forbidden`` when the user may not change the recordings' project. A Redis that is down does not matter: the sweep
     wakes a worker when it is back. Which units are good is told by the newest revision of their labels, or by
-    ``labels`` (revisions by the recording's id), those of a job that is run again.
+    ``labels`` (revisions by the recording's id), those of a job that is run again. ``version`` asks for just that
+    version of a registered command rather than its newest.
     """
-    chosen = _pipeline(pipeline)
+    chosen = _pipeline(pipeline, version)
     found = _recordings(user, recordings)
     require(user, "change", found[0])
     _fits(chosen, found)
@@ -132,8 +134,11 @@ def run_again(*, user: Any, job: Job) -> Submission:
 
 
 def reproduce(*, user: Any, result: Result) -> Submission:
-    """Compute a result again from the same inputs; the new result says whether the numbers agree."""
-    return submit(user=user, anew=True, reproduces=result, **_same(result.job))
+    """Compute a result again from the same inputs; the new result says whether the numbers agree.
+
+    A registered command is run in the version that made the result: another one is another program.
+    """
+    return submit(user=user, anew=True, reproduces=result, version=result.job.version, **_same(result.job))
 
 
 def _is_whole(job: Job) -> None:
@@ -156,11 +161,11 @@ def _invalid(field: str, sentence: str) -> Invalid:
     return Invalid(sentence, {field: [sentence]})
 
 
-def _pipeline(name: str) -> Pipeline:
+def _pipeline(name: str, version: str = "") -> Pipeline:
     from analysis import offered
 
     try:
-        return offered.get(name)
+        return offered.get(name, version)
     except LookupError as error:
         raise _invalid("pipeline", str(error)) from error
 

@@ -17,7 +17,9 @@ from analysis.commands import selectors, services
 from analysis.commands.declared import declared, filled, number_text
 from analysis.commands.models import Command
 from analysis.commands.running import CommandPipeline
+from analysis.jobs.models import Job, Result
 from analysis.pipelines.base import InputFile, InputRecording, PipelineError, Run
+from analysis.services import reproduce, submit
 from sessions.errors import Conflict, Forbidden, Invalid
 
 SCRIPT = """
@@ -335,3 +337,22 @@ def test_names_and_numbers_of_a_command_that_are_none_are_told():
         with pytest.raises(Invalid) as told:
             services.check(name=name, summary=summary, declaration={}, queue=queue)
         assert set(told.value.errors) == {field}
+
+
+@pytest.mark.django_db
+def test_reproduce_queues_the_version_that_made_the_result_and_says_when_it_may_not(client, lab, script):
+    asked = {"name": "say", "summary": "Says it."}
+    stated = declaration(str(script), "{output.said.json}")
+    first = services.register(by=lab.administrator, **asked, declaration=stated)
+    job = submit(user=lab.experimenter, pipeline="command.say", recordings=[lab.recording.pk]).job
+    Job.objects.filter(pk=job.pk).update(state="succeeded", progress=1, started=job.created, finished=job.created)
+    result = Result.objects.create(job=job, attempt=1)
+    services.register(by=lab.administrator, **asked, declaration={**stated, "timeout": 5})
+    assert submit(user=lab.experimenter, pipeline="command.say", recordings=[lab.recording.pk]).job.version == "2"
+    again = reproduce(user=lab.experimenter, result=result).job
+    assert (again.version, again.reproduces) == ("1", result)
+    services.retire(by=lab.administrator, command=first)
+    client.force_login(lab.experimenter)
+    refused = client.post(f"/api/v1/results/{result.pk}/reproduce/")
+    assert refused.status_code == 400
+    assert refused.json()["errors"]["pipeline"] == ["command.say 1 was taken out of use by an administrator."]

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.methods.decoders import Behaviour, Decoder, choose, cross_validate, posterior_median
+from analysis.methods.decoders import Behaviour, Decoder, choose, cross_validate
 from analysis.methods.errors import InvalidDataError
 from analysis.methods.folds import Fold, NestedFolds, contiguous_folds
+from analysis.methods.grids import posterior_median
 
 if TYPE_CHECKING:
     from sklearn.neural_network import MLPClassifier

@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 
 from analysis.methods.errors import InvalidDataError
 from analysis.methods.folds import Fold, NestedFolds, contiguous_folds
+from analysis.methods.grids import TRACK, Grid, distance
 
 Array = NDArray[np.floating]
 
-# Time bins times outer folds whose inner folds are decoded abreast; bounds the memory of a long recording.
-_BINS_ABREAST = 400_000
+# Time bins times places times outer folds whose inner folds are decoded abreast; bounds the memory of a long recording.
+_CELLS_ABREAST = 20_000_000
 # A place that a decoder called impossible costs no more than this probability: one such bin must not decide alone.
 _LEAST_PROBABILITY = 1e-6
 
@@ -34,16 +35,19 @@ _LEAST_PROBABILITY = 1e-6
 class Behaviour:
     """What the animal did in every time bin of ``step`` seconds.
 
-    ``position`` (% of the track) ``(n_bins,)``, NaN where it was not seen; ``moving`` ``(n_bins,)`` bool.
+    ``position`` is in % of the track ``(n_bins,)``, or of the longer side of an arena ``(n_bins, 2)``, x and y; NaN
+    where it was not seen. ``moving`` ``(n_bins,)`` bool; ``sides`` (%) are how far x and y reach, ``(100,)`` a track.
     """
 
     position: Array
     moving: NDArray[np.bool_]
     step: float
+    sides: tuple[float, ...] = TRACK
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not belong together, and behaviour in which nothing can be scored."""
-        if self.position.ndim != 1 or self.position.shape != self.moving.shape:
+        axes = () if len(self.sides) == 1 else (len(self.sides),)
+        if self.moving.ndim != 1 or self.position.shape != (*self.moving.shape, *axes):
             raise InvalidDataError(
                 f"Behaviour needs one position and one mark of moving per time bin, not {self.position.shape} and "
                 f"{self.moving.shape}."
@@ -54,26 +58,52 @@ class Behaviour:
     @cached_property
     def scored(self) -> NDArray[np.bool_]:
         """Return the bins that are scored, ``(n_bins,)``: those where the animal moves and is seen."""
-        return self.moving & np.isfinite(self.position)
+        return self.moving & self.seen
+
+    @cached_property
+    def seen(self) -> NDArray[np.bool_]:
+        """Return the bins in which the animal was seen, ``(n_bins,)``."""
+        return np.all(np.isfinite(self.position.reshape(self.moving.size, -1)), axis=1)
+
+    @property
+    def in_the_open(self) -> bool:
+        """Return whether places lie in an arena and not along a track."""
+        return len(self.sides) > 1
+
+    @property
+    def along_track(self) -> Array:
+        """Return the position (%) ``(n_bins,)``; ``InvalidDataError`` for an arena, where there is no way along."""
+        if self.in_the_open:
+            raise InvalidDataError("Directions, and decoders that learn them, are those of a track, not of an arena.")
+        return self.position
 
     @cached_property
     def direction(self) -> NDArray[np.int64]:
         """Return 1 where the position rises and 0 where it falls, ``(n_bins,)``; unseen neighbours count as falling."""
-        if self.position.size < 2:
-            return np.zeros(self.position.shape, dtype=np.int64)
-        return (np.gradient(self.position) > 0).astype(np.int64)
+        along = self.along_track
+        if along.size < 2:
+            return np.zeros(along.shape, dtype=np.int64)
+        return (np.gradient(along) > 0).astype(np.int64)
+
+    def grid(self, place_bins: int) -> Grid:
+        """Return places of which ``place_bins`` lie along the track, or the longer side of the arena."""
+        return Grid.with_bins(place_bins, self.sides)
 
     def place(self, place_bins: int) -> NDArray[np.int64]:
-        """Return the place bin of every time bin, ``(n_bins,)``; -1 where the animal was not seen."""
-        seen = np.isfinite(self.position)
-        place = np.full(self.position.shape, -1, dtype=np.int64)
-        place[seen] = np.clip((self.position[seen] / 100 * place_bins).astype(np.int64), 0, place_bins - 1)
-        return place
+        """Return the number of the place in every time bin, ``(n_bins,)``; -1 where the animal was not seen."""
+        return self.grid(place_bins).place(self.position)
+
+    def error(self, decoded: Array) -> Array:
+        """Return how far decoded positions, as ``position``, lie from the true ones, ``(n_bins,)``."""
+        return distance(self.position, decoded)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """``position`` (%) ``(n_bins,)``; ``posterior`` ``(n_bins, place_bins)`` summing to 1, None for point decoders."""
+    """``position`` (%) ``(n_bins,)``, or ``(n_bins, 2)`` in an arena; ``posterior`` ``(n_bins, *shape)`` of a grid.
+
+    A posterior sums to 1 over places; a decoder of points has None.
+    """
 
     position: Array
     posterior: Array | None = None
@@ -101,27 +131,12 @@ class Decoder(Protocol):
         """
 
 
-def posterior_median(posterior: Array) -> Array:
-    """Return the median (%) of posteriors ``(n_bins, place_bins)``, linear within a bin, ``(n_bins,)``.
-
-    Of all point estimates it has the least expected absolute error.
-    """
-    bins = posterior.shape[1]
-    cumulative = np.cumsum(posterior, axis=1)
-    half = cumulative[:, -1:] / 2
-    at = (cumulative >= half).argmax(axis=1)[:, None]
-    inside = np.take_along_axis(posterior, at, axis=1)
-    before = np.take_along_axis(cumulative, at, axis=1) - inside
-    share = np.divide(half - before, inside, out=np.full_like(inside, 0.5), where=inside > 0)
-    return (at + share)[:, 0] * 100 / bins
-
-
 @dataclass(frozen=True)
 class CrossValidated:
     """What was decoded out of fold.
 
-    ``position`` (%) ``(n_bins,)`` and ``posterior`` ``(n_bins, place_bins)`` or None, NaN where no fold tests;
-    ``chosen`` the decoder of every fold and ``models`` what it learnt; ``units_used`` ``(n_folds,)``.
+    ``position`` (%) and ``posterior`` or None are those of a ``Prediction``, NaN where no fold tests; ``chosen`` the
+    decoder of every fold and ``models`` what it learnt; ``units_used`` ``(n_folds,)``.
     """
 
     position: Array
@@ -156,7 +171,7 @@ def cross_validate(
             position[rows] = prediction.position
             if prediction.posterior is not None:
                 if posterior is None:
-                    posterior = np.full((position.size, prediction.posterior.shape[1]), np.nan)
+                    posterior = np.full((len(position), *prediction.posterior.shape[1:]), np.nan)
                 posterior[rows] = prediction.posterior
     return CrossValidated(position, posterior, tuple(chosen), used, tuple(learnt))
 
@@ -179,9 +194,11 @@ def choose(candidates: Sequence[Decoder], counts: Array, behaviour: Behaviour, f
     outer = folds.outer
     if len(candidates) == 1:
         return [candidates[0]] * len(outer)
-    inner = contiguous_folds(behaviour.position.size, folds=folds.inner, guard_bins=folds.guard_bins)
+    n_bins = behaviour.moving.size
+    inner = contiguous_folds(n_bins, folds=folds.inner, guard_bins=folds.guard_bins)
     scores = np.zeros((len(outer), len(candidates)))
-    abreast = max(1, _BINS_ABREAST // behaviour.position.size)
+    most_places = max(behaviour.grid(getattr(candidate, "place_bins", 1)).cells for candidate in candidates)
+    abreast = max(1, _CELLS_ABREAST // (n_bins * most_places))
     groups = [range(start, min(start + abreast, len(outer))) for start in range(0, len(outer), abreast)]
     for group in groups:
         parts = [part for number in group for part in _inner_parts(number, outer[number], inner, behaviour)]
@@ -222,7 +239,8 @@ def _score(prediction: Prediction, behaviour: Behaviour, part: _Part) -> float:
     """Return the sum over scored bins: every candidate is scored on the same ones, so a sum ranks like a mean."""
     true = part.rows[part.scored]
     if prediction.posterior is None:
-        return -float(np.abs(prediction.position[part.scored] - behaviour.position[true]).sum())
-    place = behaviour.place(prediction.posterior.shape[1])[true]
-    likely = prediction.posterior[np.flatnonzero(part.scored), place]
+        return -float(distance(behaviour.position[true], prediction.position[part.scored]).sum())
+    grid = Grid(prediction.posterior.shape[1:], behaviour.sides)
+    likely = prediction.posterior[part.scored].reshape(true.size, grid.cells)
+    likely = likely[np.arange(true.size), grid.place(behaviour.position[true])]
     return float(np.log(np.maximum(likely, _LEAST_PROBABILITY)).sum())

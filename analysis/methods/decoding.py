@@ -1,5 +1,7 @@
 """Bayesian decoding of position from spike counts with Poisson place fields, cross-validated over blocks of time.
 
+Places lie along a track or in an arena; of an arena's, those that the animal never visited are never decoded.
+
 Source: Zhang, Ginzburg, McNaughton and Sejnowski 1998, J. Neurophysiol. 79, 1017-1044 (one-step Bayesian
 reconstruction).
 """
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from analysis.methods.decoders import Behaviour, Decoder, Prediction
 from analysis.methods.errors import InvalidDataError
 from analysis.methods.folds import Fold
+from analysis.methods.grids import TRACK, Grid, distance, gaussian
 from analysis.methods.spikes import sliding_counts
 
 Prior = Literal["occupancy", "uniform"]
@@ -44,55 +47,64 @@ class DecoderSettings:
 class Decoded:
     """What was decoded out of fold, for every bin that a fold tests.
 
-    ``decoded`` (%) ``(n_bins,)``, NaN where not tested; ``posterior`` ``(n_bins, place_bins)`` summing to 1, NaN
-    where not tested; ``units_used`` ``(n_folds,)``; ``centres`` (%) ``(place_bins,)``.
+    ``decoded`` (%) ``(n_bins,)``, or ``(n_bins, 2)`` in an arena, and ``posterior`` ``(n_bins, *grid.shape)`` summing
+    to 1 are NaN where not tested; ``units_used`` ``(n_folds,)``; ``grid`` are the places.
     """
 
     decoded: NDArray[np.floating]
     posterior: NDArray[np.floating]
     units_used: NDArray[np.int64]
-    centres: NDArray[np.floating]
+    grid: Grid
 
 
 class BlockDecoder:
     """A cross-validated decoder for one behaviour; all that does not depend on spikes is computed once.
 
-    ``position`` (% of the track) and ``moving`` are ``(n_bins,)``; only moving bins with a position train. Place
-    fields, occupancy and the choice of units come from the training bins of each fold alone.
+    ``position`` and ``sides`` (%) are those of a ``Behaviour``, ``moving`` is ``(n_bins,)``; only moving bins with a
+    position train. Place fields, occupancy and the choice of units come from the training bins of each fold alone.
     """
 
     def __init__(
-        self, position: NDArray[Any], moving: NDArray[Any], folds: Sequence[Fold], settings: DecoderSettings
+        self,
+        position: NDArray[Any],
+        moving: NDArray[Any],
+        folds: Sequence[Fold],
+        settings: DecoderSettings,
+        sides: tuple[float, ...] = TRACK,
     ) -> None:
+        from scipy.sparse import csr_array
+
         self.position = np.asarray(position, float)
         self.settings = settings
         self.folds = list(folds)
-        self.usable = np.asarray(moving, bool) & np.isfinite(self.position)
+        self.grid = Grid.with_bins(settings.place_bins, sides)
+        place = self.grid.place(self.position)
+        self.usable = np.asarray(moving, bool) & (place >= 0)
         self.rows = np.flatnonzero(self.usable)
         if self.rows.size == 0:
             raise InvalidDataError("In no time bin does the animal move fast enough, so there is nothing to decode.")
-        bins = settings.place_bins
-        self.centres = (np.arange(bins) + 0.5) * 100 / bins
-        place = np.clip((self.position[self.rows] / 100 * bins).astype(int), 0, bins - 1)
-        self._place = np.zeros((self.rows.size, bins))
-        self._place[np.arange(self.rows.size), place] = 1
-        self._kernel = _smoothing_matrix(bins, settings.smoothing)
+        here = (np.ones(self.rows.size), (np.arange(self.rows.size), place[self.rows]))
+        place_of = csr_array(here, shape=(self.rows.size, self.grid.cells))
+        self._kernels = self.grid.smoothing(settings.smoothing)
         self._left_out = [np.flatnonzero(~fold.train[self.rows]) for fold in self.folds]
         self._tested = [np.flatnonzero(fold.test[self.rows]) for fold in self.folds]
-        total = self._place.sum(axis=0)
-        self._occupancy = []
-        for number, out in enumerate(self._left_out):
-            occupancy = (total - self._place[out].sum(axis=0)) @ self._kernel
-            if not occupancy.sum() > 0:
+        # Places by rows: products with counts are sums over the bins in each place.
+        self._place = place_of.T.tocsr()
+        self._place_left_out = [place_of[out].T.tocsr() for out in self._left_out]
+        total = self._place.sum(axis=1)
+        self._time = []
+        for number, left_out in enumerate(self._place_left_out):
+            bins = total - left_out.sum(axis=1)
+            if not bins.sum() > 0:
                 raise InvalidDataError(
                     f"Fold {number + 1} has no moving bin to train on; use fewer folds or a lower speed."
                 )
-            self._occupancy.append(occupancy)
+            self._time.append(_time_in(self.grid, bins, self._kernels))
 
     def decode(self, counts: NDArray[np.floating]) -> Decoded:
         """Decode every bin that has a fold, resting ones included, from counts ``(n_bins, n_units)``."""
-        n_bins, bins = self.position.size, self.settings.place_bins
-        posterior = np.full((n_bins, bins), np.nan)
+        n_bins = len(self.position)
+        posterior = np.full((n_bins, self.grid.cells), np.nan)
         used = np.zeros(len(self.folds), dtype=np.int64)
         for number, (fold, (log_rate, expected, log_prior, units)) in enumerate(
             zip(self.folds, self._models(counts), strict=True)
@@ -102,18 +114,18 @@ class BlockDecoder:
             log -= log.max(axis=1, keepdims=True)
             weight = np.exp(log)
             posterior[fold.test] = weight / weight.sum(axis=1, keepdims=True)
-        decoded = np.full(n_bins, np.nan)
+        decoded = np.full(self.position.shape, np.nan)
         tested = np.isfinite(posterior[:, 0])
-        decoded[tested] = self.centres[posterior[tested].argmax(axis=1)]
-        return Decoded(decoded, posterior, used, self.centres)
+        decoded[tested] = self.grid.centres[posterior[tested].argmax(axis=1)]
+        return Decoded(decoded, posterior.reshape(n_bins, *self.grid.shape), used, self.grid)
 
     def errors(self, counts: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Return the absolute error (%) of every moving bin, ``(len(rows),)``: the quick way for permutations."""
-        moving = counts[self.rows]
+        """Return the error (%) of every moving bin, ``(len(rows),)``: the quick way for permutations."""
+        moving, centres = counts[self.rows], self.grid.centres
         error = np.full(self.rows.size, np.nan)
         for tested, (log_rate, expected, log_prior, units) in zip(self._tested, self._models(counts), strict=True):
             best = (moving[tested][:, units] @ log_rate - expected + log_prior).argmax(axis=1)
-            error[tested] = np.abs(self.centres[best] - self.position[self.rows[tested]])
+            error[tested] = distance(self.position[self.rows[tested]], centres[best])
         return error
 
     def median_error(self, counts: NDArray[np.floating]) -> float:
@@ -121,38 +133,64 @@ class BlockDecoder:
         return float(np.median(self.errors(counts)))
 
     def _models(self, counts: NDArray[np.floating]):  # noqa: ANN202 - a generator of four arrays, private to this class
-        """Yield per fold the log rates (units, bins), expected counts and log prior (bins,), and the units used.
+        """Yield per fold the log rates (units, places), expected counts and log prior (places,), and the units used.
 
         Sums over training bins are the sums over all bins less those left out, which are few: so 200 permutations of
         ten folds take a second, not a minute.
         """
         settings = self.settings
         moving = counts[self.rows]
-        total = self._place.T @ moving
-        for out, occupancy in zip(self._left_out, self._occupancy, strict=True):
-            spikes = total - self._place[out].T @ moving[out]
+        total = self._place @ moving
+        for out, left_out, time in zip(self._left_out, self._place_left_out, self._time, strict=True):
+            spikes = total - left_out @ moving[out]
             units = np.flatnonzero(spikes.sum(axis=0) >= settings.minimum_spikes)
-            seconds = occupancy * settings.window
-            visited = seconds > 1e-9 * settings.window
-            rate = np.full((units.size, settings.place_bins), settings.lowest_rate)
-            smooth = spikes[:, units].T @ self._kernel
-            rate[:, visited] = np.maximum(smooth[:, visited] / seconds[visited], settings.lowest_rate)
-            log_prior = np.full(settings.place_bins, -np.inf)
-            log_prior[visited] = np.log(occupancy[visited] / occupancy.sum()) if settings.prior == "occupancy" else 0.0
+            rate = _rates(self.grid, spikes[:, units].T, time * settings.window, self._kernels, settings.lowest_rate)
+            log_prior = _log_prior(time, settings.prior)
             yield np.log(rate * settings.window), rate.sum(axis=0) * settings.window, log_prior, units
+
+
+def _time_in(grid: Grid, bins: NDArray[Any], kernels: Sequence[NDArray[np.floating]]) -> NDArray[np.floating]:
+    """Return the smoothed number of training bins in each place ``(cells,)``, 0 where none was near."""
+    smooth = grid.spread(bins.reshape(grid.shape).astype(float), kernels)
+    return np.where((smooth > 1e-9) & grid.visited(bins), smooth, 0.0).ravel()
+
+
+def _rates(
+    grid: Grid,
+    spikes: NDArray[np.floating],
+    seconds: NDArray[np.floating],
+    kernels: Sequence[NDArray[np.floating]],
+    lowest_rate: float,
+) -> NDArray[np.floating]:
+    """Return rate maps (Hz) ``(units, cells)`` from spikes ``(units, cells)`` and smoothed time in each place."""
+    visited = seconds > 0
+    smooth = grid.spread(spikes.reshape(-1, *grid.shape), kernels).reshape(-1, grid.cells)
+    rate = np.full(smooth.shape, lowest_rate)
+    rate[:, visited] = np.maximum(smooth[:, visited] / seconds[visited], lowest_rate)
+    return rate
+
+
+def _log_prior(time: NDArray[np.floating], prior: Prior) -> NDArray[np.floating]:
+    """Return the log of the prior over places ``(cells,)``, minus infinity where the animal never was."""
+    visited = time > 0
+    log_prior = np.full(time.shape, -np.inf)
+    log_prior[visited] = np.log(time[visited] / time.sum()) if prior == "occupancy" else 0.0
+    return log_prior
 
 
 @dataclass(frozen=True)
 class PlaceModel:
-    """What a Bayesian decoder learnt: ``rate`` (Hz) ``(n_used, place_bins)``, ``units`` the columns used.
+    """What a Bayesian decoder learnt: ``rate`` (Hz) ``(n_used, cells)``, ``units`` the columns used.
 
-    ``log_prior`` is ``(place_bins,)``, minus infinity where the animal never was; ``step`` (s) of the time bins.
+    ``log_prior`` is ``(cells,)``, minus infinity where the animal never was; ``step`` (s) of the time bins; ``grid``
+    the places.
     """
 
     rate: NDArray[np.floating]
     log_prior: NDArray[np.floating]
     step: float
     units: NDArray[np.int64]
+    grid: Grid
 
 
 @dataclass(frozen=True)
@@ -176,23 +214,18 @@ class BayesianDecoder:
         rows = np.flatnonzero(train & behaviour.scored)
         if rows.size == 0:
             raise InvalidDataError("There is no training bin in which the animal moves.")
-        place = behaviour.place(self.place_bins)[rows]
+        grid = behaviour.grid(self.place_bins)
+        place = grid.place(behaviour.position[rows])
         units = np.flatnonzero(counts[rows].sum(axis=0) >= self.minimum_spikes)
-        spikes = np.zeros((self.place_bins, units.size))
+        spikes = np.zeros((grid.cells, units.size))
         np.add.at(spikes, place, counts[rows][:, units])
-        kernel = _smoothing_matrix(self.place_bins, self.smoothing)
-        occupancy = np.bincount(place, minlength=self.place_bins) @ kernel
-        visited = occupancy > 1e-9
-        seconds = occupancy * behaviour.step
-        rate = np.full((units.size, self.place_bins), self.lowest_rate)
-        rate[:, visited] = np.maximum((spikes.T @ kernel)[:, visited] / seconds[visited], self.lowest_rate)
-        log_prior = np.full(self.place_bins, -np.inf)
-        log_prior[visited] = np.log(occupancy[visited] / occupancy.sum()) if self.prior == "occupancy" else 0.0
-        return PlaceModel(rate, log_prior, behaviour.step, units)
+        kernels = grid.smoothing(self.smoothing)
+        time = _time_in(grid, np.bincount(place, minlength=grid.cells), kernels)
+        rate = _rates(grid, spikes.T, time * behaviour.step, kernels, self.lowest_rate)
+        return PlaceModel(rate, _log_prior(time, self.prior), behaviour.step, units, grid)
 
     def predict(self, models: Sequence[PlaceModel], counts: Sequence[NDArray[np.floating]]) -> list[Prediction]:
         """Decode each stretch; at its ends and beside bins of NaN a window covers less time, which is reckoned with."""
-        centres = (np.arange(self.place_bins) + 0.5) * 100 / self.place_bins
         made = []
         for model, part in zip(models, counts, strict=True):
             seen = np.isfinite(part).all(axis=1, keepdims=True)
@@ -202,31 +235,26 @@ class BayesianDecoder:
             log = within @ np.log(model.rate) - seconds * model.rate.sum(axis=0) + model.log_prior
             weight = np.exp(log - log.max(axis=1, keepdims=True))
             posterior = weight / weight.sum(axis=1, keepdims=True)
-            made.append(Prediction(centres[posterior.argmax(axis=1)], posterior))
+            found = model.grid.centres[posterior.argmax(axis=1)]
+            made.append(Prediction(found, posterior.reshape(-1, *model.grid.shape)))
         return made
 
 
-def candidates(*, step: float, place_bins: int = 50, minimum_spikes: int = 10) -> list[Decoder]:
+def candidates(
+    *, step: float, place_bins: int = 50, minimum_spikes: int = 10, in_the_open: bool = False
+) -> list[Decoder]:
     """Return the Bayesian decoders that a cross-validation on bins of ``step`` (s) chooses from.
 
     Windows of a quarter, a half and a whole second, fields smoothed with a sigma of 2 % and 4 % of the track, both
-    priors.
+    priors. In an arena, where each place is visited less, the sigma is 4 % or 7 % of the longer side.
     """
+    sigmas = (4.0, 7.0) if in_the_open else (2.0, 4.0)
     windows = dict.fromkeys(max(1, round(seconds / step)) for seconds in (0.25, 0.5, 1.0))
     priors: tuple[Prior, ...] = ("occupancy", "uniform")
     return [
         BayesianDecoder(window, place_bins, percent / 100 * place_bins, prior, minimum_spikes)
-        for window, percent, prior in product(windows, (2.0, 4.0), priors)
+        for window, percent, prior in product(windows, sigmas, priors)
     ]
-
-
-def _smoothing_matrix(bins: int, sigma: float) -> NDArray[np.floating]:
-    """Return a symmetric-kernel Gaussian over place bins, ``(bins, bins)``; what would leave the track stays on it."""
-    if sigma <= 0:
-        return np.eye(bins)
-    distance = np.arange(bins)[:, None] - np.arange(bins)[None, :]
-    kernel = np.where(np.abs(distance) <= np.ceil(4 * sigma), np.exp(-0.5 * (distance / sigma) ** 2), 0)
-    return kernel / kernel.sum(axis=1, keepdims=True)
 
 
 def place_fields(
@@ -241,7 +269,7 @@ def place_fields(
     place = np.clip((position[use] / 100 * settings.place_bins).astype(int), 0, settings.place_bins - 1)
     occupancy = np.bincount(place, minlength=settings.place_bins).astype(float)
     spikes = np.stack([np.bincount(place, weights=column, minlength=occupancy.size) for column in counts[use].T])
-    kernel = _smoothing_matrix(settings.place_bins, settings.smoothing)
+    kernel = gaussian(settings.place_bins, settings.smoothing, reach=4.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(occupancy > 0, (spikes @ kernel) / (occupancy @ kernel) / settings.window, np.nan)
 

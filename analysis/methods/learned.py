@@ -20,9 +20,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.methods.decoders import Behaviour, Decoder, Prediction, posterior_median
+from analysis.methods.decoders import Behaviour, Decoder, Prediction
 from analysis.methods.errors import InvalidDataError
 from analysis.methods.folds import validation_fold
+from analysis.methods.grids import posterior_median
 from analysis.methods.spikes import counts_around
 
 Array = NDArray[np.floating]
@@ -92,7 +93,7 @@ class KernelDecoder:
         """Keep the moving bins of ``train`` with their places."""
         rows, units, features = self._seen.training(counts, behaviour, train)
         centres = (np.arange(self.place_bins) + 0.5) * 100 / self.place_bins
-        place = np.exp(-0.5 * ((behaviour.position[rows, None] - centres) / self.spread) ** 2)
+        place = np.exp(-0.5 * ((behaviour.along_track[rows, None] - centres) / self.spread) ** 2)
         reach = self.bandwidth * float(np.sqrt(features.var(axis=0).sum()))
         # Units that never change tell nothing, and everything is equally alike.
         return KernelModel(features, reach or 1.0, place / place.sum(axis=1, keepdims=True), units)
@@ -168,7 +169,7 @@ class BoostingDecoder:
             random_state=self.seed,
         )
         with _one_thread():
-            return BoostedModel(trees.fit(features, behaviour.position[rows]), units)
+            return BoostedModel(trees.fit(features, behaviour.along_track[rows]), units)
 
     def predict(self, models: Sequence[BoostedModel], counts: Sequence[Array]) -> list[Prediction]:
         """Decode each stretch; beyond its ends and in bins of NaN there are no spikes."""

@@ -24,19 +24,21 @@ Array = NDArray[np.floating]
 class LinearModel:
     """``weights`` (% per standard deviation) ``(n_features,)``, the features' ``mean`` and ``scale``, ``units`` used.
 
-    ``intercept`` is the mean position (%) of the training bins.
+    ``intercept`` is the mean position (%) of the training bins, and ``sides`` (%) how far positions reach. In an arena
+    weights are ``(n_features, 2)`` and the intercept ``(2,)``, for x and y.
     """
 
     weights: Array
-    intercept: float
+    intercept: Array
     mean: Array
     scale: Array
     units: NDArray[np.int64]
+    sides: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class RidgeDecoder:
-    """Position as a weighted sum of spike counts in windows around the bin, kept on the track.
+    """Position as a weighted sum of spike counts in windows around the bin, kept on the track or in the arena.
 
     Each unit gives ``2 * lags + 1`` counts, of neighbouring windows of ``window_bins`` time bins. ``penalty`` is that
     on the squared weights of standardised counts, per training bin. Units with fewer than ``minimum_spikes`` in the
@@ -61,17 +63,18 @@ class RidgeDecoder:
         scale[scale == 0] = 1.0
         standard = (features - mean) / scale
         position = behaviour.position[rows]
-        intercept = float(position.mean())
+        intercept = position.mean(axis=0)
         square = standard.T @ standard + self.penalty * rows.size * np.eye(standard.shape[1])
         weights = np.linalg.solve(square, standard.T @ (position - intercept))
-        return LinearModel(weights, intercept, mean, scale, units)
+        return LinearModel(weights, intercept, mean, scale, units, behaviour.sides)
 
     def predict(self, models: Sequence[LinearModel], counts: Sequence[Array]) -> list[Prediction]:
         """Decode each stretch; beyond its ends and in bins of NaN there are no spikes."""
         made = []
         for model, part in zip(models, counts, strict=True):
             standard = (self._features(part[:, model.units]) - model.mean) / model.scale
-            made.append(Prediction(np.clip(standard @ model.weights + model.intercept, 0, 100)))
+            reach = model.sides if model.weights.ndim > 1 else model.sides[0]
+            made.append(Prediction(np.clip(standard @ model.weights + model.intercept, 0, reach)))
         return made
 
     def _features(self, counts: Array) -> Array:

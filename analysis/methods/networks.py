@@ -20,9 +20,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.methods.decoders import Behaviour, Decoder, Prediction, posterior_median
+from analysis.methods.decoders import Behaviour, Decoder, Prediction
 from analysis.methods.errors import InvalidDataError
 from analysis.methods.folds import validation_fold
+from analysis.methods.grids import posterior_median
 
 Array = NDArray[np.floating]
 Kind = Literal["recurrent", "convolutional"]
@@ -227,7 +228,7 @@ class NetworkDecoder:
     def _places(self, behaviour: Behaviour) -> Array:
         """Return where the animal was, a little spread out, ``(n_bins, place_bins)``."""
         centres = (np.arange(self.place_bins) + 0.5) * 100 / self.place_bins
-        place = np.exp(-0.5 * ((np.nan_to_num(behaviour.position)[:, None] - centres) / self.spread) ** 2)
+        place = np.exp(-0.5 * ((np.nan_to_num(behaviour.along_track)[:, None] - centres) / self.spread) ** 2)
         return place / place.sum(axis=1, keepdims=True)
 
 

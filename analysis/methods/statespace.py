@@ -5,6 +5,9 @@ mode changes as often as it did in the training bins, the place takes a random-w
 anywhere. The forward pass gives the probability of the states from the spikes so far (causal), the backward pass adds
 those to come (smoothed).
 
+In an arena the modes are running and resting, a place is a square of a grid, and the walk takes one step along each
+axis: two small matrix products instead of one with all pairs of places. It ends in places that were visited.
+
 Sources: Brown, Frank, Tang, Quirk and Wilson 1998, J. Neurosci. 18, 7411-7425 (random walk); Denovellis et al. 2021,
 eLife 10, e64505 (jumps, modes); Rabiner 1989, Proc. IEEE 77, 257-286 (forward-backward).
 """
@@ -19,22 +22,23 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.methods.decoders import Behaviour, Decoder, Prediction, posterior_median
+from analysis.methods.decoders import Behaviour, Decoder, Prediction
 from analysis.methods.errors import InvalidDataError
+from analysis.methods.grids import Grid, posterior_median
 
 Array = NDArray[np.floating]
 
-_MODES = 3  # runs down, runs up, rests
-_REST = 2
+# Probabilities held at a time, 4 bytes each and twice: so many stretches are decoded abreast.
+_MOST_PROBABILITIES = 60_000_000
 
 
 @dataclass(frozen=True)
 class Learnt:
-    """What was learnt from training bins; states are ``(modes * place_bins,)``, mode by mode.
+    """What was learnt from training bins; states are ``(modes * cells,)``, mode by mode, the last of which is rest.
 
     ``log_rate`` (spikes per bin) ``(n_used, n_states)``, ``expected`` its sum over units ``(n_states,)``,
     ``switching`` ``(modes, modes)`` rows to columns, ``start`` ``(n_states,)``, ``step`` (s) of the
-    bins, ``units`` the columns used.
+    bins, ``units`` the columns used; ``grid`` the places and ``visited`` ``(cells,)`` those that can be decoded.
     """
 
     log_rate: Array
@@ -43,6 +47,13 @@ class Learnt:
     start: Array
     step: float
     units: NDArray[np.int64]
+    grid: Grid
+    visited: NDArray[np.bool_]
+
+    @property
+    def modes(self) -> int:
+        """Return how many modes there are."""
+        return len(self.switching)
 
 
 @dataclass(frozen=True)
@@ -79,60 +90,76 @@ class StateSpaceDecoder:
         """Learn rate maps, how modes follow each other, and where the animal is, from the bins of ``train``."""
         from scipy.sparse import csr_array
 
-        bins, step = self.place_bins, behaviour.step
-        place = behaviour.place(bins)
-        mode = np.where(behaviour.moving, behaviour.direction, _REST)
+        grid, step = behaviour.grid(self.place_bins), behaviour.step
+        place = grid.place(behaviour.position)
+        mode, modes = _modes(behaviour)
         rows = np.flatnonzero(train & (place >= 0))
         if rows.size == 0:
             raise InvalidDataError("There is no training bin in which the animal was seen.")
         used = np.flatnonzero(counts[rows].sum(axis=0) >= self.minimum_spikes)
-        state = mode[rows] * bins + place[rows]
-        n_states = _MODES * bins
+        state = mode[rows] * grid.cells + place[rows]
+        n_states = modes * grid.cells
         here = csr_array((np.ones(rows.size), (state, np.arange(rows.size))), shape=(n_states, rows.size))
-        spikes = (here @ counts[rows][:, used]).reshape(_MODES, bins, used.size)
-        seconds = np.bincount(state, minlength=n_states).reshape(_MODES, bins, 1) * step
-        spread = _gaussian(bins, self.bandwidth)
-        mean = spikes.sum(axis=1, keepdims=True) / np.maximum(seconds.sum(axis=1, keepdims=True), step)
-        rate = (spread @ spikes + self.shrinkage * mean) / (spread @ seconds + self.shrinkage)
-        expected = np.maximum(rate, self.lowest_rate).reshape(n_states, used.size).T * step
+        spikes = (here @ counts[rows][:, used]).T.reshape(used.size, modes, *grid.shape)
+        seconds = np.bincount(state, minlength=n_states).reshape(modes, *grid.shape) * step
+        # A map at a place is the mean around it: kernels gather where those of a walk give.
+        around = [kernel.T for kernel in grid.gaussians(self.bandwidth)]
+        places = tuple(range(-len(grid.shape), 0))
+        total = np.maximum(seconds.sum(axis=places, keepdims=True), step)
+        mean = spikes.sum(axis=places, keepdims=True) / total
+        time = grid.spread(seconds, around) + self.shrinkage
+        rate = (grid.spread(spikes, around) + self.shrinkage * mean) / time
+        expected = np.maximum(rate, self.lowest_rate).reshape(used.size, n_states) * step
         following = rows[:-1][np.diff(rows) == 1]
         # One change of each kind is taken as seen, so that none is impossible.
-        changes = np.ones((_MODES, _MODES))
+        changes = np.ones((modes, modes))
         np.add.at(changes, (mode[following], mode[following + 1]), 1)
-        time = (spread @ seconds)[:, :, 0] + self.shrinkage
+        visited = grid.visited(seconds.sum(axis=0))
+        start = np.where(visited, time, 0.0)
         return Learnt(
             np.log(expected),
             expected.sum(axis=0),
             changes / changes.sum(axis=1, keepdims=True),
-            (time / time.sum()).ravel(),
+            (start / start.sum()).ravel(),
             step,
             used,
+            grid,
+            visited.ravel(),
         )
 
     def predict(self, models: Sequence[Learnt], counts: Sequence[Array]) -> list[Prediction]:
         """Decode stretches of consecutive bins, each with its model; bins of NaN count as unobserved."""
-        bins = self.place_bins
-        if not models:
-            return []
+        made: list[Prediction] = []
+        if models:
+            states = models[0].modes * models[0].grid.cells
+            abreast = max(1, _MOST_PROBABILITIES // (max(len(part) for part in counts) * states))
+            for first in range(0, len(models), abreast):
+                made += self._abreast(models[first : first + abreast], counts[first : first + abreast])
+        return made
+
+    def _abreast(self, models: Sequence[Learnt], counts: Sequence[Array]) -> list[Prediction]:
+        modes, grid, step = models[0].modes, models[0].grid, models[0].step
         longest = max(len(part) for part in counts)
+        visited = np.stack([model.visited for model in models]).astype(np.float32)
         # Beyond its end a stretch is unobserved, which changes nothing before it.
-        likelihood = np.ones((longest, _MODES, len(models), bins), dtype=np.float32)
+        likelihood = np.empty((longest, modes, len(models), grid.cells), dtype=np.float32)
+        likelihood[:] = visited
         for number, (model, part) in enumerate(zip(models, counts, strict=True)):
             seen = np.isfinite(part).all(axis=1)
             log = part[seen][:, model.units] @ model.log_rate - model.expected
             log -= log.max(axis=1, keepdims=True)
             # Far above the least float32, so that no product in the chain is lost; as an odd, it is none.
-            likely = np.exp(np.maximum(log, -60)).astype(np.float32).reshape(-1, _MODES, bins)
-            likelihood[np.flatnonzero(seen), :, number] = likely
-        step = models[0].step
+            likely = np.exp(np.maximum(log, -60)).astype(np.float32).reshape(-1, modes, grid.cells)
+            likelihood[np.flatnonzero(seen), :, number] = likely * visited[number]
         walk = self.walk * np.sqrt(step)
-        kernels = np.stack([_gaussian(bins, walk), _gaussian(bins, walk), _gaussian(bins, walk * self.rest_walk)])
+        sigmas = [walk] * (modes - 1) + [walk * self.rest_walk]
+        jump = min(self.jumps * step, 1.0)
         chain = _Chain(
-            kernels.astype(np.float32),
+            _Walk(grid, sigmas, 1 - jump, visited),
             np.stack([model.switching for model in models], axis=2).astype(np.float32),
-            min(self.jumps * step, 1.0),
+            jump / (modes * visited.sum(axis=1, keepdims=True)),
         )
-        start = np.stack([model.start.reshape(_MODES, bins) for model in models], axis=1).astype(np.float32)
+        start = np.stack([model.start.reshape(modes, grid.cells) for model in models], axis=1).astype(np.float32)
         posterior = chain.filtered(likelihood, start)
         if self.smoothed:
             chain.smooth(posterior, likelihood)
@@ -141,26 +168,70 @@ class StateSpaceDecoder:
         for number, part in enumerate(counts):
             own = place[: len(part), number].astype(float)
             own /= own.sum(axis=1, keepdims=True)
-            made.append(Prediction(posterior_median(own), own))
+            own = own.reshape(-1, *grid.shape)
+            made.append(Prediction(posterior_median(own, grid.sides), own))
         return made
 
 
-class _Chain:
-    """The transitions of several stretches at once; arrays over states are ``(modes, stretches, place_bins)``.
+def _modes(behaviour: Behaviour) -> tuple[NDArray[np.int64], int]:
+    """Return the mode of every bin ``(n_bins,)`` and how many there are; the last is rest."""
+    running = np.zeros(behaviour.moving.size, dtype=np.int64) if behaviour.in_the_open else behaviour.direction
+    rest = 1 if behaviour.in_the_open else 2
+    return np.where(behaviour.moving, running, rest), rest + 1
 
-    ``kernels`` ``(modes, place_bins, place_bins)`` is the walk in the mode that is entered, ``switching``
-    ``(modes, modes, stretches)``, ``jump`` the probability per bin of being anywhere. One step costs a few small
-    matrix products instead of one with all pairs of states.
+
+class _Walk:
+    """One step of the random walk of every mode, of several stretches at once; states ``(modes, stretches, cells)``.
+
+    ``sigmas`` (%) are those of the modes that are entered, ``stay`` is the probability of walking rather than jumping,
+    ``visited`` ``(stretches, cells)`` are the places where a step may end: what would leave them is shared among them.
     """
 
-    def __init__(self, kernels: Array, switching: Array, jump: float) -> None:
-        modes, bins = kernels.shape[:2]
-        self._kernels = kernels * np.float32(1 - jump)
-        self._back = np.ascontiguousarray(self._kernels.transpose(0, 2, 1))
+    def __init__(self, grid: Grid, sigmas: Sequence[float], stay: float, visited: Array) -> None:
+        self._shape = grid.shape
+        kernels = [grid.gaussians(sigma) for sigma in sigmas]
+        axes = [np.stack(of_axis).astype(np.float32) for of_axis in zip(*kernels, strict=True)]
+        self._within: Array | None = None
+        if not visited.all():
+            ends = self._along(np.broadcast_to(visited, (len(sigmas), *visited.shape)), axes, transposed=True)
+            self._within = np.divide(visited, ends, out=np.zeros_like(ends), where=ends > 0)
+        axes[-1] = axes[-1] * np.float32(stay)
+        self._axes = axes
+
+    def forth(self, states: Array) -> Array:
+        """Return the probability of the states after a step; that of places never visited is taken away later."""
+        return self._along(states if self._within is None else states * self._within, self._axes, transposed=False)
+
+    def back(self, states: Array) -> Array:
+        """Return the mean over the steps from each state of a value of the states that they lead to."""
+        means = self._along(states, self._axes, transposed=True)
+        return means if self._within is None else means * self._within
+
+    def _along(self, states: Array, axes: Sequence[Array], *, transposed: bool) -> Array:
+        along = [axis.transpose(0, 2, 1) if transposed else axis for axis in axes]
+        if len(along) == 1:
+            return np.matmul(states, along[0])
+        modes, stretches, cells = states.shape
+        rows, columns = self._shape
+        moved = np.matmul(states.reshape(modes, stretches * rows, columns), along[1])
+        moved = moved.reshape(modes, stretches, rows, columns)
+        return np.matmul(along[0].transpose(0, 2, 1)[:, None], moved).reshape(modes, stretches, cells)
+
+
+class _Chain:
+    """The transitions of several stretches at once; arrays over states are ``(modes, stretches, cells)``.
+
+    ``walk`` is that in the mode that is entered, ``switching`` ``(modes, modes, stretches)``, ``anywhere``
+    ``(stretches, 1)`` the probability per bin of a jump to each state. One step costs a few small matrix products
+    instead of one with all pairs of states.
+    """
+
+    def __init__(self, walk: _Walk, switching: Array, anywhere: Array) -> None:
+        modes = len(switching)
+        self._walk = walk
         self._into = [np.ascontiguousarray(switching[mode])[:, :, None] for mode in range(modes)]
         self._from = [np.ascontiguousarray(switching[:, mode])[:, :, None] for mode in range(modes)]
-        self._ones = np.ones(bins, dtype=kernels.dtype)
-        self._anywhere = np.float32(jump / (modes * bins))
+        self._anywhere = anywhere.astype(np.float32)
 
     def filtered(self, likelihood: Array, start: Array) -> Array:
         """Return the probability of the states given the bins so far, in the shape of ``likelihood``."""
@@ -168,7 +239,7 @@ class _Chain:
         state = start * likelihood[0]
         for number, likely in enumerate(likelihood):
             if number:
-                state = np.matmul(_mixed(self._into, state), self._kernels)
+                state = self._walk.forth(_mixed(self._into, state))
                 state += self._anywhere
                 state *= likely
             state /= self._totals(state)
@@ -181,7 +252,7 @@ class _Chain:
         for number in range(len(filtered) - 2, -1, -1):
             weighed = likelihood[number + 1] * ahead
             weighed /= self._totals(weighed)
-            ahead = _mixed(self._from, np.matmul(weighed, self._back))
+            ahead = _mixed(self._from, self._walk.back(weighed))
             ahead += self._anywhere
             both = filtered[number]
             both *= ahead
@@ -189,7 +260,7 @@ class _Chain:
 
     def _totals(self, states: Array) -> Array:
         """Return the sum over the states of each stretch, ``(stretches, 1)``."""
-        return (np.add.reduce(states, axis=0) @ self._ones)[:, None]
+        return (np.add.reduce(states, axis=0) @ np.ones(states.shape[-1], dtype=states.dtype))[:, None]
 
 
 def _mixed(switches: Sequence[Array], states: Array) -> Array:
@@ -200,16 +271,16 @@ def _mixed(switches: Sequence[Array], states: Array) -> Array:
     return mixed
 
 
-def _gaussian(bins: int, sigma: float) -> Array:
-    """Return a Gaussian of ``sigma`` (% of the track) over place bins, ``(bins, bins)``, each row summing to 1."""
-    distance = (np.arange(bins)[:, None] - np.arange(bins)[None, :]) * 100 / bins
-    kernel = np.exp(-0.5 * (distance / sigma) ** 2)
-    return kernel / kernel.sum(axis=1, keepdims=True)
+def candidates(
+    *, place_bins: int = 50, smoothed: bool = True, minimum_spikes: int = 10, in_the_open: bool = False
+) -> list[Decoder]:
+    """Return the settings that a cross-validation chooses from: bandwidths of maps, walks and jumps.
 
-
-def candidates(*, place_bins: int = 50, smoothed: bool = True, minimum_spikes: int = 10) -> list[Decoder]:
-    """Return the settings that a cross-validation chooses from: bandwidths of maps, walks and jumps."""
+    In an arena there are fewer, of wider maps: each place is visited less, and there are more of them to go through.
+    """
     choices: list[Any] = list(product((2.0, 4.0), (8.0, 12.0, 18.0), (0.002, 0.05)))
+    if in_the_open:
+        choices = list(product((3.0, 5.0, 8.0), (6.0, 12.0), (0.01,)))
     return [
         StateSpaceDecoder(
             place_bins=place_bins,

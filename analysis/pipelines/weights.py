@@ -50,14 +50,15 @@ def _parts(model: Any) -> tuple[Mapping[str, NDArray[Any]], dict[str, Any]] | No
         return (
             {
                 "weights": model.weights,
-                "intercept": np.array([model.intercept]),
+                "intercept": np.atleast_1d(model.intercept),
                 "mean": model.mean,
                 "scale": model.scale,
             },
             {
                 "kind": "ridge",
                 "input": "(spike count - mean) / scale; windows around the bin, first to last, and in each the units",
-                "output": "position in % of the track: input @ weights + intercept, kept between 0 and 100",
+                "output": "position in % of the track, or x and y in % of the arena's longer side: input @ weights + "
+                f"intercept, kept between 0 and {' and '.join(f'{side:g}' for side in model.sides)}",
                 "units": units,
             },
         )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, poisson
 
-from analysis.methods import decoders, decoding, folds, linear, permutation, position, spikes, statespace
+from analysis.methods import decoders, decoding, folds, grids, linear, permutation, position, spikes, statespace
 from analysis.methods.errors import InvalidDataError
 from tests.methods.conftest import run_laps
 
@@ -71,7 +71,9 @@ def test_the_chain_is_the_sum_over_every_path():
     switching = rng.dirichlet(np.ones(3), size=3)
     rate = rng.uniform(0.2, 3.0, size=(2, 6))
     start = rng.dirichlet(np.ones(6))
-    model = statespace.Learnt(np.log(rate), rate.sum(axis=0), switching, start, 0.5, np.arange(2))
+    model = statespace.Learnt(
+        np.log(rate), rate.sum(axis=0), switching, start, 0.5, np.arange(2), grids.Grid((2,)), np.ones(2, bool)
+    )
     counts = rng.poisson(1.5, size=(4, 2)).astype(float)
     counts[2] = np.nan
     jump = 0.2 * 0.5
@@ -125,7 +127,7 @@ def test_one_step_decoding_is_bayes_rule_with_poisson_counts(laps):
 
 def test_a_window_at_the_end_of_a_stretch_knows_that_it_is_shorter():
     rate = np.array([[2.0, 6.0]])
-    model = decoding.PlaceModel(rate, np.log([0.5, 0.5]), STEP, np.array([0]))
+    model = decoding.PlaceModel(rate, np.log([0.5, 0.5]), STEP, np.array([0]), grids.Grid((2,)))
     found = decoding.BayesianDecoder(window_bins=3, place_bins=2).predict([model], [np.ones((4, 1))])[0]
     for row, (spike_count, bins) in enumerate(((2, 2), (3, 3), (3, 3), (2, 2))):
         joint = poisson.pmf(spike_count, rate[0] * bins * STEP)
@@ -188,7 +190,7 @@ def test_choosing_does_not_lift_noise(kind):
 
 
 def test_a_median_of_a_posterior_lies_where_half_of_it_is():
-    found = decoders.posterior_median(np.array([[0.5, 0.5, 0, 0], [0, 0, 1, 0], [0.1, 0.2, 0.3, 0.4]]))
+    found = grids.posterior_median(np.array([[0.5, 0.5, 0, 0], [0, 0, 1, 0], [0.1, 0.2, 0.3, 0.4]]))
     assert found == pytest.approx([25, 62.5, 50 + 25 * 2 / 3])
 
 

@@ -3,8 +3,7 @@
 A unit's rate is a base and drives by the odour before, the present one and the one after, each a cosine of theta around
 its own phase. Lag, phase, depth and weight are the same for all units and chosen as in ``theta_lag``; what is left of
 each unit is one drive for each odour and a base, six numbers for five odours, where parts of the cycle taken one by one
-have thirty. They are fitted by variational Bayes with gamma priors that let most drives be none (Cemgil 2009,
-Computational Intelligence and Neuroscience, 785152). Nothing of a tested trial is used in its own fit.
+have thirty, fitted by ``odour_drives``. Nothing of a tested trial is used in its own fit.
 """
 
 from __future__ import annotations
@@ -14,16 +13,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import digamma
 
 from analysis.methods.errors import InvalidDataError
+from analysis.methods.odour_drives import fit_drives
 from analysis.methods.theta_sequence import ThetaModel, best_model
 
 # Parts of the cycle in which rates are taken as constant: 15 degrees.
 PARTS = 24
-# Shape of the prior of drives: the smaller, the fewer odours drive a unit. The base may be anything.
-_SPARSE, _BASE = 0.1, 1.0
-_STEPS = 100
 # Spikes in a bin that no fitted rate goes below: one spike of a silent unit must not forbid an odour.
 _LEAST = 1e-6
 
@@ -90,28 +86,9 @@ def fit_theta_odours(counts: PhaseCounts, labels: NDArray[Any], *, n_odours: int
     parts = np.einsum("oup,wp->wou", spikes, waves) / seconds[None, :, None]
     model = best_model(parts)
     design = model.design(centres, n_odours)
-    drives = _fit_drives(design, spikes, bins)
+    drives = fit_drives(design, spikes, bins)
     rates = np.einsum("opk,ku->oup", design, drives)
     return ThetaOdours(model, np.maximum(rates, _LEAST))
-
-
-def _fit_drives(design: NDArray[Any], spikes: NDArray[Any], bins: NDArray[Any]) -> NDArray[Any]:
-    """Return the mean drives ``(n_odours + 1, n_units)``, the base last; ``design`` ``(n_odours, PARTS, n + 1)``."""
-    rows = design.reshape(-1, design.shape[2])
-    seen = spikes.transpose(0, 2, 1).reshape(len(rows), -1)
-    exposure = (rows * bins.reshape(-1, 1)).sum(axis=0)[:, None]
-    shape = np.full((rows.shape[1], 1), _SPARSE)
-    shape[-1] = _BASE
-    mean = np.repeat(np.maximum(seen.sum(axis=0, keepdims=True) / exposure.sum(), _LEAST), rows.shape[1], axis=0)
-    log_mean = np.log(mean)
-    for _ in range(_STEPS):
-        # Each unit's own scale of drives, and of its base, is taken from the data (empirical Bayes).
-        scale = np.concatenate([np.repeat(mean[:-1].mean(axis=0, keepdims=True), len(mean) - 1, axis=0), mean[-1:]])
-        typical = np.exp(log_mean)
-        share = rows.T @ (seen / np.maximum(rows @ typical, 1e-300))
-        after, rate = shape + typical * share, shape / np.maximum(scale, 1e-9) + exposure
-        mean, log_mean = after / rate, digamma(after) - np.log(rate)
-    return np.asarray(mean)
 
 
 def decode_theta_odours(

@@ -13,10 +13,12 @@ from analysis.commands.admin import CommandAdmin
 from analysis.discussion.models import PaperMark, ResultComment
 from analysis.jobs.models import Artifact, Job, JobInput, Result, Worker
 from analysis.labels.models import UnitLabels
+from analysis.sharing.admin import ShareLinkAdmin
 from sessions.admin import AdministratorsAdmin, LabAdmin, OwnedInline
 
 __all__ = [
-    "ChainAdmin", "CommandAdmin", "JobAdmin", "PaperMarkAdmin", "ResultAdmin", "ResultCommentAdmin", "WorkerAdmin",
+    "ChainAdmin", "CommandAdmin", "JobAdmin", "PaperMarkAdmin", "ResultAdmin", "ResultCommentAdmin", "ShareLinkAdmin",
+    "WorkerAdmin",
 ]  # fmt: skip
 
 

@@ -33,6 +33,8 @@ class ParameterField:
     default: str = ""
     errors: list[str] = field(default_factory=list)
     prefix: str = PREFIX
+    # Whether it says what the catalog knows of people, animals and sessions, which is for the laboratory alone.
+    private: bool = False
 
     @property
     def html_name(self) -> str:
@@ -87,13 +89,17 @@ def parameter_fields(
                 choices=choices,
                 default=_shown(default, kind) if default is not None and kind != "boolean" else "",
                 prefix=prefix,
+                private=described.get("private") is True,
             )
         )
     return fields
 
 
 def parameter_table(pipeline: str, version: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return label, value, unit and description of a job's parameters in order; also for a pipeline that is gone."""
+    """Return label, value, unit, description and ``private`` of a job's parameters in order.
+
+    Also for a pipeline that is gone: then of what is there.
+    """
     from analysis import offered
 
     known = offered.known(pipeline, version)
@@ -104,13 +110,14 @@ def parameter_table(pipeline: str, version: str, parameters: Mapping[str, Any]) 
             "value": parameters[described.name],
             "unit": _chosen(described.unit, parameters),
             "help": described.help,
+            "private": described.private,
         }
         for described in fields
         if described.name in parameters
     ]
     named = {described.name for described in fields}
     rest = [
-        {"label": name.replace("_", " "), "value": value, "unit": "", "help": ""}
+        {"label": name.replace("_", " "), "value": value, "unit": "", "help": "", "private": False}
         for name, value in parameters.items()
         if name not in named
     ]
@@ -167,7 +174,9 @@ def _resolved(stated: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict
     """Return a property's schema with references followed and ``null`` taken out of its alternatives."""
     described = dict(stated)
     if "$ref" in described:
-        described = {**definitions[described["$ref"].rpartition("/")[2]], **described}
+        group = definitions[described["$ref"].rpartition("/")[2]]
+        # The title of a group is the name of its class, which is nothing for people.
+        described = {**{name: value for name, value in group.items() if name != "title"}, **described}
     alternatives = described.get("anyOf", [])
     kept = [option for option in alternatives if option.get("type") != "null"]
     if alternatives and len(kept) == 1:

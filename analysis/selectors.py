@@ -160,8 +160,11 @@ def metrics(of: Result) -> dict[str, dict[str, Any]]:
     return {name: {key: value for key, value in metric.items() if key != "order"} for name, metric in ordered}
 
 
-def methods_text(of: Result) -> str:
-    """Return the paragraph on methods of a result, in words that only say what its provenance does."""
+def methods_text(of: Result, *, outside: bool = False) -> str:
+    """Return the paragraph on methods of a result, in words that only say what its provenance does.
+
+    For readers ``outside`` the laboratory it names no session and leaves out parameters that are private.
+    """
     from analysis import offered
     from analysis.export.methods_text import Setting, methods_paragraph
     from analysis.forms import parameter_table
@@ -174,5 +177,10 @@ def methods_text(of: Result) -> str:
     settings_used = [
         Setting((row["help"] if same else "") or row["label"], row["value"], row["unit"])
         for row in parameter_table(job.pipeline, job.version, job.parameters)
+        if not (outside and row["private"])
     ]
-    return methods_paragraph(of.provenance, method=method, settings=settings_used)
+    told = of.provenance
+    if outside:
+        inputs = [{**each, "label": each["label"].partition(" (")[0]} for each in told.get("inputs", [])]
+        told = {**told, "inputs": inputs}
+    return methods_paragraph(told, method=method, settings=settings_used)

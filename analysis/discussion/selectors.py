@@ -70,17 +70,22 @@ def comparable(user: Any, result: Result) -> list[Result]:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a comparison: what it is, and its cell for each result; ``differs`` where they are not all alike."""
+    """One line of a comparison: what it is, and its cell for each result; ``differs`` where they are not all alike.
+
+    ``told_by`` are what tells the cells apart where their words do not.
+    """
 
     label: str
     cells: list[Any]
     unit: str = ""
     definition: str = ""
+    told_by: list[Any] | None = None
 
     @property
     def differs(self) -> bool:
         """Whether any two cells differ."""
-        return any(cell != self.cells[0] for cell in self.cells[1:])
+        first, *others = self.told_by or self.cells
+        return any(other != first for other in others)
 
 
 def side_by_side(user: Any, ids: Sequence[Any]) -> list[Result]:
@@ -114,17 +119,47 @@ def compared_numbers(results: Sequence[Result]) -> list[Row]:
 def compared_parameters(results: Sequence[Result]) -> list[Row]:
     """Return pipeline, seed, inputs and parameters of results; equal ones too, told apart by ``differs``."""
     jobs = [result.job for result in results]
-    inputs = [
-        "; ".join(recording["label"] for recording in result.provenance.get("inputs", [])) or None for result in results
-    ]
     rows = [
         Row("pipeline", [f"{job.pipeline} {job.version}" for job in jobs]),
-        Row("recordings", inputs),
+        Row("code", [_code(result) for result in results]),
+        _recordings(results),
         Row("seed", [job.seed for job in jobs]),
     ]
     names = dict.fromkeys(name for job in jobs for name in job.parameters)
     rows += [Row(name.replace("_", " "), [job.parameters.get(name) for job in jobs]) for name in names]
     return rows
+
+
+def _recordings(results: Sequence[Result]) -> Row:
+    """Return what results were computed from: the same by what was read, not by what it is called."""
+    inputs = [result.provenance.get("inputs", []) for result in results]
+    read = [
+        [
+            (one.get("recording"), one.get("labels_revision"), [file.get("sha256") for file in one.get("files", [])])
+            for one in each
+        ]
+        for each in inputs
+    ]
+    names = ["; ".join(one["label"] for one in each) for each in inputs]
+    # Two recordings may be called the same, and one may have other files or other labels of its units by now.
+    alike = len(set(names)) < len(names) and any(each != read[0] for each in read)
+    cells = ["; ".join(_told(one, exactly=alike) for one in each) or None for each in inputs]
+    return Row("recordings", cells, told_by=read)
+
+
+def _told(recording: dict[str, Any], *, exactly: bool) -> str:
+    revision = recording.get("labels_revision")
+    labelled = f", labels by hand of revision {revision}" if revision else ""
+    hashes = [file["sha256"][:12] for file in recording.get("files", []) if file.get("sha256")]
+    which = f", recording {str(recording.get('recording'))[:8]}, SHA-256 {' '.join(hashes)}" if exactly else ""
+    return f"{recording['label']}{labelled}{which}"
+
+
+def _code(result: Result) -> str | None:
+    code = result.provenance.get("code", {})
+    commit = code.get("commit", "")[:12]
+    changed = " with local changes" if code.get("changed_since_commit") else ""
+    return f"{code.get('labsite', '')} {commit}{changed}".strip() or None
 
 
 def compared_figures(results: Sequence[Result]) -> list[tuple[str, list[dict[str, Any] | None]]]:

@@ -95,7 +95,7 @@ def _clause(text: str) -> str:
 
 
 def _value(value: Any, unit: str) -> str:
-    if value is None:
+    if value is None or value == "":
         return "not set"
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -104,7 +104,7 @@ def _value(value: Any, unit: str) -> str:
     if isinstance(value, list | tuple):
         return (", ".join(_value(each, "") for each in value) + f" {unit}").rstrip() if value else "none"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_value(each, '')}" for name, each in value.items()) or "none"
+        return ", ".join(f"{name.replace('_', ' ')} {_value(each, '')}" for name, each in value.items()) or "none"
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return f"{text} {unit}".rstrip()
 

@@ -18,7 +18,7 @@ def label_units(*, by: Any, recording: Recording, labels: Mapping[str, str | Non
 
     What others said of other units meanwhile stays. Of the same unit only who has seen it may say otherwise: ``Stale``
     names who said what, with ``errors`` by unit. ``Invalid`` for units that are not there and labels that are none.
-    Labels that are as they were make no revision.
+    Labels that are as they were make no revision; ``Conflict`` where there is none yet to return.
     """
     require(by, "change", recording)
     _check(recording, labels)
@@ -30,7 +30,9 @@ def label_units(*, by: Any, recording: Recording, labels: Mapping[str, str | Non
         for unit, label in labels.items():
             if not label:
                 after.pop(unit, None)
-        if last is not None and after == before:
+        if after == before:
+            if last is None:
+                raise Conflict("No unit of this recording has a label yet: there is none to take off.")
             return last
         return _added(by, recording, last, after)
 

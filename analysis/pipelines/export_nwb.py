@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # A session has a few of each; more are a mistake in choosing.
 MOST_OF_A_KIND = 20
 FILE = "session.nwb"
+PRIVATE: dict[str, Any] = {"private": True}
 
 
 class ExportedAnimal(Parameters):
@@ -53,23 +54,41 @@ class TrialParameters(Parameters):
 
 
 class ExportNwbParameters(Parameters):
-    """What the file says beside the recordings; the button of a session's page fills it from the catalog."""
+    """What the file says beside the recordings; the button of a session's page fills it from the catalog.
+
+    What may name people, animals and sessions is private: a result that is shared shows nothing of it.
+    """
 
     session_start: AwareDatetime | None = Field(
-        None, description="When the session began, with its time zone; the earliest recording's start when empty."
+        None,
+        description="When the session began, with its time zone; the earliest recording's start when empty.",
+        json_schema_extra=PRIVATE,
     )
-    identifier: str = Field("", description="What tells this session from all others; made of the recordings if empty.")
-    description: str = Field("A session of the laboratory.", min_length=1, description="What was done in the session.")
-    session: str = Field("", description="What the laboratory calls the session.")
-    experiment: str = Field("", description="What the study is about.")
-    experimenters: list[str] = Field([], description="Each as Last, First.")
-    institution: str = Field("", description="Where it was done.")
-    keywords: list[str] = Field([], description="For who looks for such data.")
-    protocol: str = Field("", description="The task.")
-    notes: str = Field("", description="What else a reader must know.")
-    animal: ExportedAnimal | None = Field(None, description="The animal.")
-    probes: list[ExportedProbeParameters] = Field([], description="What LFP was recorded with.")
-    trials: list[TrialParameters] = Field([], description="Trials, s from the session's start.")
+    identifier: str = Field(
+        "",
+        description="What tells this session from all others; made of the recordings if empty.",
+        json_schema_extra=PRIVATE,
+    )
+    description: str = Field(
+        "A session of the laboratory.",
+        min_length=1,
+        description="What was done in the session.",
+        json_schema_extra=PRIVATE,
+    )
+    session: str = Field("", description="What the laboratory calls the session.", json_schema_extra=PRIVATE)
+    experiment: str = Field("", description="What the study is about.", json_schema_extra=PRIVATE)
+    experimenters: list[str] = Field([], description="Each as Last, First.", json_schema_extra=PRIVATE)
+    institution: str = Field("", description="Where it was done.", json_schema_extra=PRIVATE)
+    keywords: list[str] = Field([], description="For who looks for such data.", json_schema_extra=PRIVATE)
+    protocol: str = Field("", description="The task.", json_schema_extra=PRIVATE)
+    notes: str = Field("", description="What else a reader must know.", json_schema_extra=PRIVATE)
+    animal: ExportedAnimal | None = Field(None, description="The animal.", json_schema_extra=PRIVATE)
+    probes: list[ExportedProbeParameters] = Field(
+        [], description="What LFP was recorded with.", json_schema_extra=PRIVATE
+    )
+    trials: list[TrialParameters] = Field(
+        [], description="Trials, s from the session's start.", json_schema_extra=PRIVATE
+    )
     align: Align = Field(
         "auto",
         description="Whether recordings are on one clock (times) or count from their own start (starts); auto takes"

@@ -29,6 +29,8 @@ from sessions.errors import LabError, NotFound
 # So many addresses that show nothing may one address of the network ask for in a minute, as with passwords.
 MOST_MISSES = 20
 MINUTE = 60
+# A shorter text of a private parameter (M, U) is a word of its own elsewhere.
+LEAST_NAME = 2
 _PATH = re.compile(r"(?<![\w/.])(?:[A-Za-z]:)?[\\/](?:[^\s\\/,;:'\"()]+[\\/])+(?P<last>[^\s\\/,;:'\"()]*)")
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 
@@ -61,8 +63,15 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(each)
 
 
+def _private(rows: list[dict[str, Any]]) -> re.Pattern[str] | None:
+    """Return what finds the words of private parameters, which a summary may repeat: the name of an animal, say."""
+    words = {text for row in rows if row["private"] for text in _texts(row["value"]) if len(text) >= LEAST_NAME}
+    longest_first = sorted(words, key=len, reverse=True)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)") if words else None
+
+
 def _methods(result: Result) -> str:
-    text = selectors.methods_text(result)
+    text = selectors.methods_text(result, outside=True)
     for path in filter(_is_path, _texts(result.job.parameters)):
         # As a whole first: a folder may have spaces in its name.
         text = text.replace(path, path.rpartition("/")[2])
@@ -126,16 +135,19 @@ def shared_result(request: HttpRequest, link: ShareLink, key: str) -> HttpRespon
     metrics = [{"name": name, **metric} for name, metric in _cleaned(selectors.metrics(result)).items()]
     headline = [metric for metric in metrics if metric.get("headline")]
     parameters = forms.parameter_table(result.job.pipeline, result.job.version, result.job.parameters)
+    private = _private(parameters)
+    summary = without_places(private.sub("…", result.summary) if private else result.summary)
     if request.method == "GET":
         services.opened(link)
     context = {
         "job": result.job,
         "link": link,
-        "summary": without_places(result.summary),
+        "summary": summary,
         "metrics": metrics,
         "headline": headline or metrics[:5],
         "figures": [_figure(key, figure) for figure in _cleaned(result.figures)],
-        "parameters": [{**row, "value": _cleaned(row["value"])} for row in parameters],
+        "parameters": [{**row, "value": _cleaned(row["value"])} for row in parameters if not row["private"]],
+        "kept_back": sum(row["private"] for row in parameters),
         "methods_text": _methods(result),
         "compute_time": timedelta(seconds=result.provenance.get("compute_seconds", 0)),
         "simulated_input": any(row.recording.simulated for row in result.job.inputs.select_related("recording")),

@@ -12,6 +12,7 @@ from analysis.jobs.models import Result
 from analysis.sharing.models import ShareLink
 from sessions.errors import Conflict, Invalid
 from sessions.permissions import projects_for, require
+from sessions.services.transaction import one_write
 from sessions.tokens import digest_of, new_key
 
 LONGEST_NOTE = 100
@@ -28,9 +29,11 @@ def share(*, by: Any, result: Result, expires: datetime | None = None, note: str
     if len(note) > LONGEST_NOTE or not note.isprintable():
         raise Invalid("The note is too long.", {"note": [f"Write one line of at most {LONGEST_NOTE} characters."]})
     key = new_key("share")
-    link = ShareLink.objects.create(
-        result=result, digest=digest_of(key), created_by=by, expires=expires, note=note.strip()
-    )
+    # An end that comes in this moment is refused by the database.
+    with one_write():
+        link = ShareLink.objects.create(
+            result=result, digest=digest_of(key), created_by=by, expires=expires, note=note.strip()
+        )
     link.refresh_from_db()
     return link, key
 

@@ -116,17 +116,27 @@ def last_lines(log: str) -> str:
 @register.filter
 def parameter(value: Any) -> str:
     """Write a parameter's value in full: parameters are not rounded. Of a very long list the beginning is shown."""
-    if value is None or value == "":
+    if value is None or value in ("", [], {}):
         return NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {parameter(each)}" for name, each in value.items())
     if isinstance(value, list):
-        return ", ".join(parameter(item) for item in value) if len(value) <= ITEMS_SHOWN else _beginning(value)
+        return (
+            _between(value).join(parameter(item) for item in value) if len(value) <= ITEMS_SHOWN else _beginning(value)
+        )
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
 
 
+def _between(values: list[Any]) -> str:
+    """Return what stands between the items of a list: of groups and lists, more than within them."""
+    return "; " if any(isinstance(item, dict | list) for item in values) else ", "
+
+
 def _beginning(values: list[Any]) -> str:
-    return ", ".join([*(parameter(item) for item in values[:ITEMS_BEFORE]), f"… {len(values):,} in all"])
+    told = [*(parameter(item) for item in values[:ITEMS_BEFORE]), f"… {len(values):,} in all"]
+    return _between(values).join(told)
 
 
 @register.filter

@@ -46,6 +46,7 @@ FIELD_OF_CONSTRAINT = {
     "breeding_pair_end_not_before_start": "end",
     "litter_weaned_not_before_born": "weaned",
     "litter_size_possible": "size",
+    "share_link_expires_later": "expires",
 }
 
 

@@ -226,3 +226,13 @@ def test_good_units_where_none_is_known_are_refused_in_a_sentence(asked, say):
     say(dict.fromkeys(NAMES, "noise"), 0)
     with pytest.raises(PipelineError, match="None of the 3 units is labelled good"):
         read_by(asked().job)
+
+
+def test_a_label_taken_off_where_there_is_none_makes_no_revision(units, say):
+    refused = say({NAMES[0]: None}, 0)
+    assert (refused.status_code, refused.json()["detail"]) == (
+        409, "No unit of this recording has a label yet: there is none to take off.",
+    )  # fmt: skip
+    assert not UnitLabels.objects.filter(recording=units).exists()
+    assert say({NAMES[0]: "good"}, 0).status_code == 201
+    assert say({NAMES[1]: None}, 1).json()["revision"] == 1

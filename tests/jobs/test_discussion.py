@@ -157,3 +157,22 @@ def test_what_cannot_be_compared_is_refused(lab, result):
     client.force_login(lab.viewer)
     assert client.get("/results/compare/?id=x").status_code == 400
     assert client.get("/results/compare/").status_code == 400
+
+
+def test_recordings_that_are_called_the_same_are_still_told_apart(lab):
+    pair = [made(lab, mark, value=1, window=1) for mark in "bc"]
+    read = {"recording": "1" * 36, "label": "units (run 1)", "labels_revision": 2, "files": [{"sha256": "ab" * 32}]}
+
+    def told(**other) -> selectors.Row:
+        for result, one in zip(pair, (read, {**read, **other}), strict=True):
+            result.provenance = {"inputs": [one], "code": {"labsite": "0.1", "commit": "0123456789abcdef"}}
+        rows = {row.label: row for row in selectors.compared_parameters(pair)}
+        assert not rows["code"].differs
+        return rows["recordings"]
+
+    same = told()
+    assert (same.differs, same.cells) == (False, ["units (run 1), labels by hand of revision 2"] * 2)
+    for other in ({"recording": "2" * 36}, {"files": [{"sha256": "cd" * 32}]}, {"labels_revision": 3}):
+        row = told(**other)
+        assert row.differs
+        assert row.cells[0] != row.cells[1]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
-from analysis.jobs.models import Result
+from analysis.jobs.models import Job, Result
 from analysis.services import submit
 from analysis.sharing import page, services
 from analysis.sharing.models import ShareLink
@@ -192,6 +193,58 @@ def test_only_who_may_change_the_project_shares_its_results(lab, result):
     with pytest.raises(Forbidden):
         services.revoke(by=lab.viewer, link=link)
     assert services.revoke(by=lab.administrator, link=link).revoked_by == lab.administrator
+
+
+@pytest.mark.django_db
+def test_a_shared_nwb_export_names_nobody_and_says_nothing_of_the_catalog(lab, result):
+    told = {
+        "identifier": "the-session", "description": "Rat bit the student.", "session": "day 15", "align": "auto",
+        "experimenters": ["Doe, Jane"], "notes": "", "trials": [{"start": 1.0, "stop": 2.0}],
+        "animal": {"identifier": "R214", "species": "Rattus norvegicus", "description": "Bites."},
+    }  # fmt: skip
+    Job.objects.filter(pk=result.job_id).update(pipeline="export.nwb", version="1.0.0", parameters=told)
+    Result.objects.filter(pk=result.pk).update(summary="An NWB file of R214 with 3 units.")
+    _, key = services.share(by=lab.experimenter, result=result)
+    text = html.unescape(Client().get(address(key)).content.decode())
+    for hidden in ("the-session", "bit the student", "day 15", "Doe", "Jane", "R214", "Bites", "run 1"):
+        assert hidden not in text, hidden
+    assert "An NWB file of … with 3 units." in text
+    assert "7 parameters on people, animals and sessions are not shown." in text
+    assert "LFP probe" in text
+    inside = Client()
+    inside.force_login(lab.viewer)
+    page = html.unescape(inside.get(f"/results/{result.pk}/").content.decode())
+    animal = re.search("<dt>Animal</dt><dd>(.+?)</dd>", page)[1]
+    assert set(animal.split(", ")) == {"identifier R214", "species Rattus norvegicus", "description Bites."}
+    assert "what else a reader must know: not set" in page
+    assert "ExportedAnimal" not in page
+
+
+@pytest.mark.django_db
+def test_an_administrator_finds_every_link_and_revokes_it(client, lab, result):
+    link, key = services.share(by=lab.experimenter, result=result, note="poster")
+    already, _ = services.share(by=lab.experimenter, result=result, note="long ago")
+    services.revoke(by=lab.experimenter, link=already)
+    client.force_login(lab.administrator)
+    listed = client.get("/admin/analysis/sharelink/?q=poster").content.decode()
+    assert "poster" in listed
+    assert "long ago" not in listed
+    assert key not in client.get(f"/admin/analysis/sharelink/{link.pk}/change/").content.decode()
+    both = {"action": "revoke", "_selected_action": [str(link.pk), str(already.pk)]}
+    assert client.post("/admin/analysis/sharelink/", both, follow=True).status_code == 200
+    link.refresh_from_db()
+    already.refresh_from_db()
+    assert link.revoked_by == lab.administrator
+    assert already.revoked_by == lab.experimenter
+    assert Client().get(address(key)).status_code == 404
+
+
+@pytest.mark.django_db
+def test_an_end_that_passes_while_the_link_is_made_is_refused_at_its_field(lab, result, monkeypatch):
+    monkeypatch.setattr(services.timezone, "now", lambda: datetime(2020, 1, 1, tzinfo=UTC))
+    with pytest.raises(Invalid) as refused:
+        services.share(by=lab.manager, result=result, expires=datetime(2020, 1, 2, tzinfo=UTC))
+    assert set(refused.value.errors) == {"expires"}
 
 
 @pytest.mark.parametrize(

@@ -66,11 +66,25 @@ MODELS: dict[str, tuple[str, Least]] = {
     "analysis_papermark": ("paper-mark", KEPT),
     "analysis_unitlabels": ("unit-labels", KEPT),
     "analysis_command": ("command", Least(ADMINISTRATOR, ADMINISTRATOR, NEVER, NEVER)),
+    "analysis_sharelink": ("share-link", Least(ADMINISTRATOR, NEVER, NEVER, NEVER)),
     "analysis_worker": ("worker", Least(ADMINISTRATOR, NEVER, NEVER, NEVER)),
 }
 
 
-OF_ALL = {"species", "strain", "task", "cage", "tag", "allele", "root", "user", "group", "worker", "command"}
+OF_ALL = {
+    "species",
+    "strain",
+    "task",
+    "cage",
+    "tag",
+    "allele",
+    "root",
+    "user",
+    "group",
+    "worker",
+    "command",
+    "share-link",
+}
 
 
 def _from(least: int, then: int = 200, *, until: int = 403) -> Codes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,14 +14,14 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from analysis import drawings, forms, selectors, services
+from analysis import forms, selectors, services
 from analysis.agreement import agreement
+from analysis.api.views import page_item_response
 from analysis.chains.selectors import of_job
 from analysis.discussion.views import discussion_of
 from analysis.jobs.models import ENDED, Job, JobState, Result
 from analysis.nwb_export import queue_export
 from analysis.submission_page import chosen_inputs, page_of_choices
-from sessions.downloads import file_response
 from sessions.errors import Invalid
 from sessions.pagination import page_of
 from sessions.permissions import can
@@ -233,16 +233,4 @@ def session_nwb(request: HttpRequest, session_id: UUID) -> HttpResponse:
 @require_safe
 def figure_item(request: HttpRequest, result_id: UUID, name: str, theme: str) -> HttpResponseBase:
     """A figure as the JSON that Bokeh draws in the page."""
-    result = selectors.result(request.user, result_id)
-    path = drawings.page_item(result, name, theme)
-    status = path.stat()
-    return file_response(
-        request,
-        path,
-        name=path.name,
-        etag=f'"{result.pk}-{name}-{theme}-{drawings.DRAWN_AS}-{status.st_mtime_ns:x}"',
-        modified=datetime.fromtimestamp(status.st_mtime, tz=UTC),
-        size=status.st_size,
-        content_type="application/json",
-        inline=True,
-    )
+    return page_item_response(request, selectors.result(request.user, result_id), name, theme)

@@ -187,6 +187,22 @@ def figure_response(request: HttpRequest, result: Result, name: str, file_format
     return response
 
 
+def page_item_response(request: HttpRequest, result: Result, name: str, theme: str) -> HttpResponseBase:
+    """Return a figure as the JSON that Bokeh draws in a page, for those who are signed in and for shared results."""
+    path = drawings.page_item(result, name, theme)
+    status = path.stat()
+    return file_response(
+        request,
+        path,
+        name=path.name,
+        etag=f'"{result.pk}-{name}-{theme}-{drawings.DRAWN_AS}-{status.st_mtime_ns:x}"',
+        modified=datetime.fromtimestamp(status.st_mtime, tz=UTC),
+        size=status.st_size,
+        content_type="application/json",
+        inline=True,
+    )
+
+
 def artifact_response(request: HttpRequest, result: Result, name: str) -> HttpResponseBase:
     """Return a file of a result; ``NotFound`` when it has none of that name or the file is gone."""
     artifact = next((artifact for artifact in result.artifacts.all() if artifact.name == name), None)

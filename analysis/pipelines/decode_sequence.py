@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from analysis.pipelines import clocks
 from analysis.pipelines.base import Input, Output, Parameters, Pipeline, PipelineError, Run
 from analysis.pipelines.odour_trials import TaskTrials, Theta, binned_trials, cut_trials
+from analysis.pipelines.unit_choice import WHICH_UNITS, WhichUnits
 
 if TYPE_CHECKING:
     from analysis.methods.odour_time import InAgainstOut, Windows
@@ -50,6 +51,7 @@ class DecodeSequenceParameters(Parameters):
             "spikes over the whole time. 'auto': theta where there is LFP."
         ),
     )
+    which_units: WhichUnits = Field("all", description=WHICH_UNITS)
     folds: int = _quantity(10, "parts", "Parts of the trials, each tested once.", ge=2, le=100)
     draws: int = _quantity(
         10,
@@ -131,7 +133,7 @@ class DecodeSequence(Pipeline):
     """Poisson decoding of odours, trained on correct in-sequence trials and tested on all, out of fold."""
 
     name = "decode.sequence"
-    version = "1.0.0"
+    version = "1.1.0"
     summary = "Decodes which odour of a sequence the units tell of, over time and theta phase, and tests it."
     inputs = (
         Input(("units",), "Sorted units; or binned spikes of every trial, its odour and LFP (three .npy files)."),

@@ -12,6 +12,7 @@ from analysis.pipelines import clocks
 from analysis.pipelines.base import Input, Metric, Output, Parameters, PipelineError, Run
 from analysis.pipelines.odour_trials import around_pokes
 from analysis.pipelines.sharded import ShardedPipeline
+from analysis.pipelines.unit_choice import WHICH_UNITS, WhichUnits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +43,7 @@ class LabelParameters(Parameters):
         gt=0,
         le=60,
     )
+    which_units: WhichUnits = Field("all", description=WHICH_UNITS)
     folds: int = Field(
         5, description="Parts of the trials, each tested once.", json_schema_extra={"unit": "parts"}, ge=2, le=100
     )
@@ -74,7 +76,7 @@ class StatsLabels(ShardedPipeline):
     """
 
     name = "stats.labels"
-    version = "1.1.0"
+    version = "1.2.0"
     summary = "Tests whether units tell odours apart, against labels shuffled within the session."
     inputs = (
         Input(("units",), "Sorted units; or binned spikes of every trial, with its odour (three .npy files)."),

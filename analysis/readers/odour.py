@@ -87,6 +87,8 @@ def read_odour_trials(recording: InputRecording) -> OdourTrials:
             f"{recording.label or 'The recording'} is {recording.format}, which has no odour for each trial; the three"
             " .npy files of an odour-sequence laboratory have."
         )
+    if recording.parameters.get("only"):
+        raise PipelineError("Binned spikes of trials carry no labels of units, so none is known to be good: take all.")
     path = recording.files[0].path
     open_triple(recording, path)
     found = odour_files(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import wraps
 from typing import Any
 
@@ -19,11 +19,10 @@ from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
 from analysis import drawings, forms, selectors
-from analysis.api.views import figure_response
+from analysis.api.views import figure_response, page_item_response
 from analysis.jobs.models import Result
 from analysis.sharing import services
 from analysis.sharing.models import ShareLink
-from sessions.downloads import file_response
 from sessions.errors import LabError, NotFound
 
 # So many addresses that show nothing may one address of the network ask for in a minute, as with passwords.
@@ -203,15 +202,4 @@ def shared_figure(request: HttpRequest, link: ShareLink, key: str, name: str, fi
 @_shared
 def shared_figure_item(request: HttpRequest, link: ShareLink, key: str, name: str, theme: str) -> HttpResponseBase:  # noqa: ARG001
     """A figure as the JSON that Bokeh draws in the page."""
-    path = drawings.page_item(link.result, name, theme)
-    status = path.stat()
-    return file_response(
-        request,
-        path,
-        name=path.name,
-        etag=f'"{link.result_id}-{name}-{theme}-{drawings.DRAWN_AS}-{status.st_mtime_ns:x}"',
-        modified=datetime.fromtimestamp(status.st_mtime, tz=UTC),
-        size=status.st_size,
-        content_type="application/json",
-        inline=True,
-    )
+    return page_item_response(request, link.result, name, theme)

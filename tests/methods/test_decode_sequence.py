@@ -15,6 +15,7 @@ from analysis.methods.errors import InvalidDataError
 from analysis.methods.odour_sessions import OdourTruth, simulate_odour_session
 from analysis.methods.trials import OdourTable
 from analysis.pipelines.base import PipelineError
+from analysis.readers.spikes import read_spikes
 from analysis.readers.trials import write_odours
 from tests.methods.odour_files import write_triple
 from tests.methods.running import recording, run_pipeline
@@ -225,6 +226,21 @@ def test_trials_cut_out_of_units_and_lfp_tell_the_same_truth(session, tmp_path):
     alone, _ = run_pipeline("decode.sequence", tmp_path / "alone", units, trials, permutations=0, draws=0)
     assert alone.metrics["decoder"].value == "counts"
     assert alone.metrics["accuracy"].value > 60
+
+
+def test_only_good_units_are_decoded_when_asked_for(session, tmp_path):
+    units, trials, lfp = whole_session(tmp_path, session)
+    names = read_spikes(units).labels
+    said = {name: "good" if number < 12 else "noise" for number, name in enumerate(names)}
+    good = replace(units, parameters={**units.parameters, "only": "good", "labels": said})
+    few = {"permutations": 0, "draws": 0, "which_units": "good"}
+    output, _ = run_pipeline("decode.sequence", tmp_path / "good", good, trials, lfp, **few)
+    assert output.metrics["units"].value == 12
+    with pytest.raises(PipelineError, match="carry no labels of units"):
+        run_pipeline(
+            "stats.labels", tmp_path / "no", replace(write_triple(tmp_path, session), parameters={"only": "good"}),
+            permutations=5, which_units="good",
+        )  # fmt: skip
 
 
 def test_lfp_elsewhere_in_time_and_lfp_without_trials_are_refused(session, tmp_path):

@@ -353,11 +353,18 @@ def _numbers(path: Path) -> dict[str, Metric]:
         raise PipelineError(f"The file {path.name} is too long for a list of numbers.")
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
-        return {str(name): _metric(value) for name, value in read.items()}
+        return {_storable(str(name)): _metric(value) for name, value in read.items()}
     except (ValueError, AttributeError, TypeError) as error:
         raise PipelineError(
             f'The file {path.name} is no JSON of numbers such as {{"rate": {{"value": 1.5, "unit": "Hz"}}}}: {error}.'
         ) from error
+
+
+def _storable(text: str) -> str:
+    """Return a text; ``ValueError`` for what no database keeps as text: NUL, and half of a surrogate pair."""
+    if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError(f"{text!r} holds a character that is no text")
+    return text
 
 
 def _metric(stated: Any) -> Metric:
@@ -365,5 +372,5 @@ def _metric(stated: Any) -> Metric:
     value = whole.get("value")
     if isinstance(value, bool) or not isinstance(value, int | float | None):
         raise TypeError(f"{value!r} is no number")
-    texts = {name: str(whole.get(name, ""))[:300] for name in ("unit", "label", "definition")}
+    texts = {name: _storable(str(whole.get(name, "")))[:300] for name in ("unit", "label", "definition")}
     return Metric(value, **texts, headline=whole.get("headline") is True)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -37,7 +38,8 @@ def save_cut(*, by: Any, camera: Camera, session: Session, start: datetime, stop
     """Order that what is kept of a camera from ``start`` to ``stop`` becomes a recording of a session of its rig.
 
     A worker copies it; until then its pieces are not thrown away. ``Invalid`` for a session of another rig or a time of
-    which nothing is kept, ``DiskLow`` where there is no room.
+    which nothing is kept, ``DiskLow`` where there is no room. What was ordered already, by a second click, say, is not
+    ordered again.
     """
     require(by, "view", camera)
     require(by, "change", session)
@@ -54,11 +56,25 @@ def save_cut(*, by: Any, camera: Camera, session: Session, start: datetime, stop
         raise Invalid(sentence, {"from": [sentence]})
     require_room()
     with one_write():
+        # Two clicks at once wait for each other here.
+        Camera.objects.select_for_update(of=("self",)).only("pk").get(pk=camera.pk)
+        if known := _ordered(camera, session, start, stop):
+            return known
         made = RingCut.objects.create(
             camera=camera, session=session, start=start, stop=stop, created_by=by if getattr(by, "pk", None) else None
         )
         transaction.on_commit(lambda: send_cut(made.pk))
     return made
+
+
+def _ordered(camera: Camera, session: Session, start: datetime, stop: datetime) -> RingCut | None:
+    """Return the order of just this piece that is still to be carried out, or whose recording is there and whole.
+
+    One that was ordered before its time had passed may lack the end, and is worth another.
+    """
+    whole = Q(state=CutState.DONE, recording__isnull=False, stop__lte=F("created"))
+    same = RingCut.objects.filter(camera=camera, session=session, start=start, stop=stop)
+    return same.filter(Q(state=CutState.QUEUED) | whole).order_by("created").first()
 
 
 def send_cut(cut_id: UUID) -> None:

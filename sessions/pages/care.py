@@ -29,7 +29,8 @@ MOST = 200
 def care(request: HttpRequest) -> HttpResponse:
     """The animal room: cages with who lives there, and a field for a code."""
     cages = [cage for cage in selectors.cages(request.user).filter(housings__end=None).distinct() if cage.living]
-    return render(request, "sessions/care.html", {"cages": cages, "may_add": _may_add(request)})
+    sheets = [cages[first : first + MOST] for first in range(0, len(cages), MOST)]
+    return render(request, "sessions/care.html", {"cages": cages, "sheets": sheets, "may_add": _may_add(request)})
 
 
 @login_required
@@ -64,12 +65,14 @@ def find(request: HttpRequest) -> HttpResponse:
 def cage(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One cage: who lives there, how heavy, and what can be done."""
     row = selectors.one(selectors.cages(request.user), pk)
+    animals = selectors.animals(request.user).filter(housings__cage=row, housings__end=None)
     return render(
         request,
         "sessions/cage.html",
         {
             "cage": row,
-            "animals": weighed(selectors.animals(request.user).filter(housings__cage=row, housings__end=None)),
+            "animals": weighed(animals),
+            "left_out": _left_out(animals),
             "notes": selectors.notes(request.user).filter(cage=row, deleted=None)[:20],
             "may_change": _may_add(request),
         },
@@ -91,9 +94,12 @@ def water(request: HttpRequest) -> HttpResponse:
 
 
 def _round(request: HttpRequest, kind: str) -> HttpResponse:
+    animals = _chosen(request)
     return render(
         request, "sessions/care_round.html",
-        {"kind": kind, "animals": weighed(_chosen(request)), "may_change": _may_add(request)},
+        {
+            "kind": kind, "animals": weighed(animals), "left_out": _left_out(animals), "may_change": _may_add(request),
+        },
     )  # fmt: skip
 
 
@@ -140,7 +146,10 @@ def qr_code(text: str) -> str:
 
 
 def weighed(animals: QuerySet[Animal]) -> list[Animal]:
-    """Return animals by name with ``last`` (their newest weight, g), and its ``percentage`` and ``condition``."""
+    """Return animals by name with ``last`` (their newest weight, g), and its ``percentage`` and ``condition``.
+
+    Of more than 200 (``MOST``) the first; ``_left_out`` says how many are not among them.
+    """
     found = list(selectors.with_weights(animals).order_by("identifier")[:MOST])
     for animal in found:
         newest = animal.weighed  # type: ignore[attr-defined]
@@ -151,6 +160,10 @@ def weighed(animals: QuerySet[Animal]) -> list[Animal]:
     return found
 
 
+def _left_out(animals: QuerySet[Animal]) -> int:
+    return max(0, animals.count() - MOST)
+
+
 def _chosen(request: HttpRequest) -> QuerySet[Animal]:
     """Return the living animals of the cages and identities of the address that the reader may see."""
     living = selectors.animals(request.user).filter(status=AnimalStatus.ALIVE)
@@ -159,8 +172,11 @@ def _chosen(request: HttpRequest) -> QuerySet[Animal]:
 
 
 def _ids(request: HttpRequest, name: str) -> list[UUID]:
+    named = [text for text in request.GET.getlist(name) if text]
+    if len(named) > MOST:
+        raise Invalid(f"The address names {len(named)} of {name}; at most {MOST} are shown at a time.")
     try:
-        return [UUID(text) for text in request.GET.getlist(name)[:MOST] if text]
+        return [UUID(text) for text in named]
     except ValueError:
         raise Invalid(f"The address names a {name} that is none.") from None
 

@@ -48,6 +48,8 @@ CHANGEABLE: dict[type[Entry], set[str]] = {
 }  # fmt: skip
 # A clock of a phone may go wrong by this much.
 CLOCK_ERROR = timedelta(hours=1)
+# No animal of a laboratory is heavier, a large monkey or a pig neither: such a number is a slip, or in milligrams.
+HEAVIEST_PLAUSIBLE_G = 100_000
 
 
 def add_entry(model: type[E], *, by: Any, animal: Animal, **values: Any) -> E:
@@ -167,6 +169,11 @@ def agree(row: Entry) -> None:
     if isinstance(row, Weighing | Administration) and row.time > timezone.now() + CLOCK_ERROR:
         sentence = "This time has not come yet."
         raise Invalid(sentence, {"time": [sentence]})
+    for field in ("weight", "reference_weight"):
+        weight = getattr(row, field, None)
+        if isinstance(weight, int | float) and weight > HEAVIEST_PLAUSIBLE_G:
+            sentence = f"{weight:,g} g is no weight of an animal here; was another unit meant?"
+            raise Invalid(sentence, {field: [sentence]})
     if isinstance(row, Weighing | Administration):
         _require_living(row)
     if isinstance(row, Administration) and not row.unit and row.kind in AdministrationKind.values:

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 
 from sessions import selectors, services
 from sessions.models import Entry, Procedure, ProcedureKind, Weighing
+from sessions.services.care import HEAVIEST_PLAUSIBLE_G
 from sessions.sheets.base import RowSheet, Values
 from sessions.sheets.columns import Choice, Column, Named, Number, Text, Time, Wrong, name_of
 
@@ -82,7 +83,7 @@ class Weighings(Entries):
     columns: ClassVar[tuple[Column, ...]] = (
         ANIMAL,
         Time("time", "As 2026-03-02 09:30; without an offset in the laboratory's time zone.", needed=True),
-        Number("weight", "Grams.", needed=True, decimals=True, most=1_000_000),
+        Number("weight", "Grams.", needed=True, decimals=True, most=HEAVIEST_PLAUSIBLE_G),
         PERSON,
         NOTES,
     )

@@ -256,6 +256,22 @@ def test_the_page_offers_a_piece_and_saves_it(catalog: Catalog, kept: Path) -> N
     assert client.get(path).status_code == 404
 
 
+def test_a_second_click_orders_a_piece_once(catalog: Catalog, kept: Path) -> None:
+    client, path = Client(), f"/cameras/{catalog.cameras[0].slug}/kept/save/"
+    client.force_login(catalog.experimenter)
+    asked = {"session": catalog.session.pk, "from": "2023-11-14T22:13:20", "to": "2023-11-14T22:13:30"}
+    assert [client.post(path, asked).status_code for _ in range(2)] == [302, 302]
+    cut = RingCut.objects.get()
+    tasks.make_cut(str(cut.pk))
+    assert client.post(path, asked).status_code == 302
+    assert RingCut.objects.count() == CameraRecording.objects.count() == 1
+    # Another end, and one that had not come when it was ordered, are other pieces.
+    assert client.post(path, {**asked, "to": "2023-11-14T22:13:29"}).status_code == 302
+    RingCut.objects.filter(pk=cut.pk).update(created=moment(1))
+    assert client.post(path, asked).status_code == 302
+    assert RingCut.objects.count() == 3
+
+
 def test_a_live_camera_is_kept_beside_its_recording(running: tuple[Laboratory, Catalog], settings: Any) -> None:
     laboratory, catalog = running
     settings.LAB_DISK_ALARM = 0

@@ -105,6 +105,8 @@ def test_the_restriction_of_now_has_begun_and_not_ended_whatever_is_planned(lab,
     [
         (Weighing, {"weight": 0}, "weight"),
         (Weighing, {"weight": 2e6}, "weight"),
+        (Weighing, {"weight": 999_999}, "weight"),
+        (Restriction, {"kind": "food", "reference_weight": 100_001}, "reference_weight"),
         (Weighing, {"weight": 300, "time": timezone.now() + DAY}, "time"),
         (Restriction, {"kind": "air", "reference_weight": 300}, "kind"),
         (Restriction, {"kind": "food", "reference_weight": 300, "alarm_percentage": 90}, "alarm_percentage"),

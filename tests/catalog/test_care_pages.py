@@ -49,6 +49,21 @@ def test_the_animal_room_is_found_under_animals(browser, cage, address):
     assert current == ["/animals/", "/animals/"]
 
 
+def test_animals_that_do_not_fit_on_a_page_are_told(lab, browser, cage, monkeypatch):
+    addresses = (f"/care/weigh/?cage={cage.pk}", f"/care/water/?cage={cage.pk}", f"/cages/{cage.pk}/")
+    assert not any("not on this page" in shown(browser, address) for address in addresses)
+    monkeypatch.setattr("sessions.pages.care.MOST", 4)
+    for address in addresses:
+        page = shown(browser, address)
+        assert "2 more animals are not on this page." in page
+        assert "R2" in page
+        assert "R5" not in page
+    named = "&".join(["animal=" + str(lab.animal.pk)] * 5)
+    refused = browser.get(f"/care/labels/?{named}")
+    assert refused.status_code == 400
+    assert "at most 4 are shown at a time" in refused.content.decode()
+
+
 def test_a_cage_is_weighed_with_what_one_has_to_know(lab, browser, cage):
     page = shown(browser, f"/care/weigh/?cage={cage.pk}")
     assert re.findall(r'data-name="(\w+)"', page) == ["R1", "R2", "R214", "R3", "R4", "R5"]

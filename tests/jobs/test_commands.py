@@ -205,7 +205,11 @@ LEAVES = {
     "a crash": ("os.kill(os.getpid(), 11)", "ended by SIGSEGV. It said nothing"),
     "no end": ("import time; print('waits', flush=True); time.sleep(60)", "ran longer than the 1 s that it may"),
     "bad numbers": ("open(out, 'w').write('[1]')", "is no JSON of numbers"),
-}
+    "bad numbers, NUL": (r"""open(out, 'w').write(r'{"a\u0000": 1}')""", "a character that is no text"),
+    "bad numbers, half a letter": (
+        r"""open(out, 'w').write(r'{"a": {"value": 1, "label": "\ud800"}}')""", "a character that is no text",
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("what", LEAVES)
@@ -214,7 +218,7 @@ def test_what_a_program_leaves_is_judged(tmp_path, what):
     path = tmp_path / "leave.py"
     path.write_text(f"import os, sys\nout = sys.argv[1]\n{body}\n")
     stated = declaration(str(path), "{output.said.json}", largest=10_000)
-    stated["outputs"] = [{"name": "said.json", "kind": "numbers" if what == "bad numbers" else ""}]
+    stated["outputs"] = [{"name": "said.json", "kind": "numbers" if what.startswith("bad numbers") else ""}]
     if what == "no end":
         stated["timeout"] = 1
     if what == "too much":

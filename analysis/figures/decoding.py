@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +29,7 @@ def posterior_heat_map(
     ``time`` (s) ``(n_bins,)`` of equal steps, ``posterior`` ``(n_bins, place_bins)``, ``true`` ``(n_bins,)`` from 0
     to ``length`` in ``unit``.
     """
-    step = float(np.median(np.diff(time))) if time.size > 1 else 1.0
-    width = min(time.size, max(2, round(seconds / step)))
-    run = np.concatenate([[0], np.cumsum(moving & np.isfinite(true))])
-    first = int(np.argmax(run[width:] - run[:-width])) if time.size >= width else 0
-    window = slice(first, first + width)
+    window, step = busiest(time, moving & np.isfinite(true), seconds)
     shown, path, fast = posterior[window], true[window], moving[window]
     start, stop = time[window][0] - step / 2, time[window][-1] + step / 2
     finite = shown[np.isfinite(shown)]
@@ -70,6 +67,15 @@ def posterior_heat_map(
             ),
         ),
     )  # fmt: skip
+
+
+def busiest(time: Array, moving: NDArray[np.bool_], seconds: float) -> tuple[slice, float]:
+    """Return the bins of the stretch of ``seconds`` in which the animal moves most, and the width of a bin (s)."""
+    step = float(np.median(np.diff(time))) if time.size > 1 else 1.0
+    width = min(time.size, max(2, round(seconds / step)))
+    run = np.concatenate([[0], np.cumsum(moving)])
+    first = int(np.argmax(run[width:] - run[:-width])) if time.size >= width else 0
+    return slice(first, first + width), step
 
 
 def _stretches(mask: NDArray[np.bool_], start: float, step: float) -> tuple[NDArray, NDArray]:
@@ -146,19 +152,37 @@ def confusion(table: Array, *, unit: str, length: float) -> Figure:
 
     Rows sum to 1, NaN rows never visited.
     """
-    zones = table.shape[0]
+    ends = (0.0, length)
+    return _confusion(
+        table,
+        Axis("true position", unit),
+        Axis("decoded position", unit),
+        ends,
+        f"{len(table)} zones of equal length",
+    )
+
+
+def zone_confusion(table: Array, shape: tuple[int, int]) -> Figure:
+    """Draw the same of zones of an arena, in ``shape`` rows and columns, numbered row by row from the lower left."""
+    ends = (0.5, len(table) + 0.5)
+    return _confusion(
+        table,
+        Axis("true zone", whole=True),
+        Axis("decoded zone", whole=True),
+        ends,
+        f"{len(table)} zones of equal size, {shape[0]} rows of {shape[1]}, numbered row by row from the least x and y",
+    )
+
+
+def _confusion(table: Array, x: Axis, y: Axis, ends: tuple[float, float], zones: str) -> Figure:
+    low, high = ends
+    across, up = (replace(axis, low=low, high=high) for axis in (x, y))
     return Figure(
         name="confusion",
-        title=f"Confusion, {zones} zones",
-        caption=f"Share of the bins of each true zone that were decoded into each zone; {zones} zones of equal length.",
+        title=f"Confusion, {len(table)} zones",
+        caption=f"Share of the bins of each true zone that were decoded into each zone; {zones}.",
         aspect=0.85,
-        panels=(
-            Panel(
-                Axis("true position", unit, low=0.0, high=length),
-                Axis("decoded position", unit, low=0.0, high=length),
-                (Image(table.T, 0.0, length, 0.0, length, label="share of bins", low=0.0),),
-            ),
-        ),
+        panels=(Panel(across, up, (Image(table.T, low, high, low, high, label="share of bins", low=0.0),)),),
     )
 
 

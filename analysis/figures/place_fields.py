@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ _MOST_MAPS = 30
 _MOST_PATHS = 3
 
 
-def _unvisited(known: NDArray[np.bool_], extent: tuple[float, float, float, float]) -> Image:
+def unvisited(known: NDArray[np.bool_], extent: tuple[float, float, float, float]) -> Image:
     """Grey where the animal was not: neither a low rate nor an empty page."""
     return Image(np.where(known, np.nan, 0.75), *extent, palette="grey", low=0.0, high=1.0)
 
@@ -46,7 +47,7 @@ def track_maps(found: Sequence[UnitFields], size: float, unit: str) -> Figure:
                 Axis("place", unit, low=0.0, high=bins * size),
                 Axis("unit, by peak", low=0.5, high=n + 0.5, whole=True),
                 (
-                    _unvisited(np.isfinite(shown), extent),
+                    unvisited(np.isfinite(shown), extent),
                     Image(shown, *extent, label="rate / peak", low=0.0, high=1.0),
                 ),
                 title=title,
@@ -65,24 +66,46 @@ def track_maps(found: Sequence[UnitFields], size: float, unit: str) -> Figure:
     )
 
 
+@dataclass(frozen=True)
+class Tiles:
+    """Maps beside each other: ``values``, NaN between them, ``known`` where neither map nor gap is unvisited.
+
+    ``corners`` are row and column of the lower left of each.
+    """
+
+    values: Array
+    known: NDArray[np.bool_]
+    corners: list[tuple[int, int]]
+
+
+def side_by_side(maps: Sequence[Array]) -> Tiles:
+    """Put maps ``(rows, columns)`` of one shape row by row from the top left; NaN in them is unvisited."""
+    rows, columns = maps[0].shape
+    across = int(min(len(maps), max(1, round(np.sqrt(len(maps) * 1.6)))))
+    down = -(-len(maps) // across)
+    gap = max(1, columns // 12)
+    height, width = down * (rows + gap) - gap, across * (columns + gap) - gap
+    values, known, corners = np.full((height, width), np.nan), np.ones((height, width), bool), []
+    for number, one in enumerate(maps):
+        # The first map is at the top left.
+        top = (down - 1 - number // across) * (rows + gap)
+        left = number % across * (columns + gap)
+        values[top : top + rows, left : left + columns] = one
+        known[top : top + rows, left : left + columns] = np.isfinite(one)
+        corners.append((top, left))
+    return Tiles(values, known, corners)
+
+
 def open_maps(found: Sequence[UnitFields], size: float, unit: str, labels: Sequence[str]) -> Figure:
     """Draw the maps of units side by side, the most informative first, each as a share of its peak."""
     bits = np.array([one.information.bits for one in found])
     order = np.argsort(-np.nan_to_num(bits, nan=-1.0), kind="stable")[:_MOST_MAPS]
     rows, columns = found[0].rates.shape[1:]
-    across = int(min(len(order), max(1, round(np.sqrt(len(order) * 1.6)))))
-    down = -(-len(order) // across)
-    gap = max(1, columns // 12)
-    height, width = down * (rows + gap) - gap, across * (columns + gap) - gap
-    table, known = np.full((height, width), np.nan), np.ones((height, width), bool)
-    for number, index in enumerate(order):
-        rates = found[index].rates[0]
-        # The first map is at the top left.
-        top = (down - 1 - number // across) * (rows + gap)
-        left = number % across * (columns + gap)
-        peak = np.nanmax(rates)
-        table[top : top + rows, left : left + columns] = rates / (peak if peak > 0 else 1.0)
-        known[top : top + rows, left : left + columns] = np.isfinite(rates)
+    peaks = [np.nanmax(found[index].rates) for index in order]
+    tiles = side_by_side(
+        [found[index].rates[0] / (peak if peak > 0 else 1.0) for index, peak in zip(order, peaks, strict=True)]
+    )
+    height, width = tiles.values.shape
     extent = (0.0, width * size, 0.0, height * size)
     more = f", the {len(order)} most informative of {len(found)} units" if len(order) < len(found) else ""
     named = ", ".join(f"{labels[index]} ({np.nanmax(found[index].rates):.3g} Hz)" for index in order)
@@ -97,7 +120,7 @@ def open_maps(found: Sequence[UnitFields], size: float, unit: str, labels: Seque
             Panel(
                 Axis("maps side by side", unit),
                 Axis("rows of maps", unit),
-                (_unvisited(known, extent), Image(table, *extent, label="rate / peak", low=0.0, high=1.0)),
+                (unvisited(tiles.known, extent), Image(tiles.values, *extent, label="rate / peak", low=0.0, high=1.0)),
                 equal=True,
             ),
         ),
@@ -236,7 +259,7 @@ def occupancy(places: Places, unit: str) -> Figure:
         extent = (0.0, columns * places.size, 0.0, rows * places.size)
         panel = Panel(
             Axis("x", unit), Axis("y", unit),
-            (_unvisited(places.visited[0], extent), Image(seconds[0], *extent, label="time (s)", low=0.0)), equal=True,
+            (unvisited(places.visited[0], extent), Image(seconds[0], *extent, label="time (s)", low=0.0)), equal=True,
         )  # fmt: skip
     return Figure(
         name="occupancy",

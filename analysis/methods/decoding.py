@@ -276,12 +276,12 @@ def place_fields(
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Errors of decoded positions, in % of the track, over ``n`` bins.
+    """Errors of decoded positions, in % of the track or of the arena's longer side, over ``n`` bins.
 
     ``zone_accuracy`` and ``within`` are shares, 0-1.
 
     ``confusion`` ``(zones, zones)``: row = true zone, column = decoded zone, each visited row sums to 1, others are
-    NaN.
+    NaN. Zones of an arena are numbered row by row.
     """
 
     n: int
@@ -296,25 +296,34 @@ class Accuracy:
     confusion: NDArray[np.floating]
 
 
-def accuracy(true: NDArray[Any], decoded: NDArray[Any], *, tolerance: float = 10.0, zones: int = 10) -> Accuracy:
-    """Measure decoded against true positions, both ``(n,)`` in % of the track.
+def accuracy(
+    true: NDArray[Any],
+    decoded: NDArray[Any],
+    *,
+    tolerance: float = 10.0,
+    zones: tuple[int, ...] | None = None,
+    sides: tuple[float, ...] = TRACK,
+) -> Accuracy:
+    """Measure decoded against true positions, both ``(n,)`` in % of the track or ``(n, 2)`` in % of the longer side.
 
-    ``r2`` is 1 - residual / total sum of squares of the decoded maximum; ``zone_accuracy`` the share of bins decoded
-    into the right one of ``zones`` equal zones. Errors: ``InvalidDataError`` when there is nothing to compare.
+    Errors are distances. ``r2`` is 1 - residual / total sum of squares of the decoded maximum, over both coordinates
+    in an arena of ``sides`` (%); ``zone_accuracy`` the share of bins decoded into the right one of equal zones,
+    ``zones`` (10) along a track or (4, 4) rows and columns of an arena. Errors: ``InvalidDataError`` when there is
+    nothing to compare.
     """
     true, decoded = np.asarray(true, float), np.asarray(decoded, float)
     if true.size == 0 or true.shape != decoded.shape:
         raise InvalidDataError("There are no decoded positions to compare with true ones.")
-    error = np.abs(true - decoded)
-    spread = np.sum((true - true.mean()) ** 2)
-    true_zone = np.clip((true / 100 * zones).astype(int), 0, zones - 1)
-    decoded_zone = np.clip((decoded / 100 * zones).astype(int), 0, zones - 1)
-    table = np.zeros((zones, zones))
+    error = distance(true, decoded)
+    spread = np.sum((true - true.mean(axis=0)) ** 2)
+    grid = Grid(zones or ((10,) if len(sides) == 1 else (4, 4)), sides)
+    true_zone, decoded_zone = grid.place(true), grid.place(decoded)
+    table = np.zeros((grid.cells, grid.cells))
     np.add.at(table, (true_zone, decoded_zone), 1)
     visits = table.sum(axis=1, keepdims=True)
     confusion = np.divide(table, visits, out=np.full_like(table, np.nan), where=visits > 0)
     return Accuracy(
-        n=int(true.size),
+        n=len(true),
         median=float(np.median(error)),
         mean=float(error.mean()),
         p90=float(np.quantile(error, 0.9)),
@@ -322,6 +331,6 @@ def accuracy(true: NDArray[Any], decoded: NDArray[Any], *, tolerance: float = 10
         tolerance=tolerance,
         r2=float(1 - np.sum((true - decoded) ** 2) / spread) if spread > 0 else float("nan"),
         zone_accuracy=float(np.mean(true_zone == decoded_zone)),
-        zones=zones,
+        zones=grid.cells,
         confusion=confusion,
     )

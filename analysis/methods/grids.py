@@ -59,7 +59,7 @@ class Grid:
         place[seen] = at[0] if len(at) == 1 else at[1] * self.shape[1] + at[0]
         return place
 
-    def visited(self, seconds: Array) -> NDArray[np.bool_]:
+    def visited(self, seconds: NDArray[Any]) -> NDArray[np.bool_]:
         """Return which places of an arena count as visited, ``shape``, from the time in each; all on a track.
 
         Those where the animal was, and the places around them: between two time bins it runs over places that it is

@@ -119,7 +119,7 @@ def lap_ends(percent: NDArray[Any], *, end: float = 10.0) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class BinnedPosition:
-    """``position`` and ``speed`` per bin ``(n_bins,)``, NaN where the animal was not seen."""
+    """``position`` ``(n_bins,)`` or ``(n_bins, axes)`` and ``speed`` ``(n_bins,)``, NaN where there was none seen."""
 
     position: NDArray[np.floating]
     speed: NDArray[np.floating]
@@ -131,10 +131,16 @@ def bin_position(
     """Put a position on time bins: its value at the centre of each bin and its mean speed from edge to edge.
 
     ``time`` (s) and ``value`` are ``(n,)``, ``edges`` (s) ``(n_bins + 1,)``; speed is in units of value per second.
+    ``value`` may have several axes, ``(n, axes)``, each of which is binned, and speed is that across them.
     ``smoothing`` is the sigma (s) of a Gaussian over the samples, cut at 3 sigma. Bins that touch a gap between seen
     samples longer than ``longest_gap`` (s), or lie outside them, are NaN: nothing is interpolated across it.
     """
     time, value, edges = (np.asarray(a, float) for a in (time, value, edges))
+    if value.ndim > 1:
+        each = [bin_position(time, one, edges, smoothing=smoothing, longest_gap=longest_gap) for one in value.T]
+        return BinnedPosition(
+            np.stack([one.position for one in each], axis=1), np.hypot.reduce([one.speed for one in each], axis=0)
+        )
     seen = np.isfinite(value)
     time, value = time[seen], value[seen]
     if time.size < 2:

@@ -104,7 +104,7 @@ def _across(run: Run) -> Output:
     if settings.repeats:
         learnt = across.learn_in_turn(
             sessions.days,
-            place_bins=settings.place_bins,
+            place_bins=settings.bins_along,
             folds=settings.folds,
             guard_bins=guard_bins,
             epochs=settings.epochs,
@@ -124,10 +124,10 @@ def _candidates(settings: DecodeAcrossParameters) -> Sequence[Decoder]:
         return linear.candidates(step=settings.bin, minimum_spikes=settings.minimum_spikes)
     if settings.decoder == "bayesian-chosen":
         return decoding.candidates(
-            step=settings.bin, place_bins=settings.place_bins, minimum_spikes=settings.minimum_spikes
+            step=settings.bin, place_bins=settings.bins_along, minimum_spikes=settings.minimum_spikes
         )
     return statespace.candidates(
-        place_bins=settings.place_bins,
+        place_bins=settings.bins_along,
         smoothed=settings.decoder == "state-space",
         minimum_spikes=settings.minimum_spikes,
     )

@@ -1,4 +1,4 @@
-"""``decode.position``: where on a track the animal is, decoded from its spikes and tested against chance."""
+"""``decode.position``: where on a track or in an arena the animal is, decoded from spikes and tested against chance."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analysis.methods.folds import Fold
-    from analysis.pipelines.position_decoders import DecoderBench, TrackBehaviour
+    from analysis.pipelines.position_behaviour import AnimalBehaviour
+    from analysis.pipelines.position_decoders import DecoderBench
 
 # A Gaussian over position samples is cut at three sigma, so this many sigmas are its full width.
 _KERNEL_SIGMAS = 6.0
 # Data sets per shift that the error distribution of chance is drawn from.
 _SHOWN_SHIFTS = 50
-# Probabilities of one decoding (time bins times place bins); as 8-byte numbers they take 4 GB.
-_MOST_CELLS = 500_000_000
+# Those that know places of an arena; the others learn places along a track.
+IN_THE_OPEN = ("bayesian", "bayesian-chosen", "state-space", "state-space-causal", "ridge")
 
 
 def _quantity(default: Any, unit: str, text: str, **limits: Any) -> Any:
@@ -62,11 +63,19 @@ class TrackDecodingParameters(Parameters):
     window: float | None = _quantity(
         None, "s", "Time that one count of spikes covers, a whole number of bins; one bin when empty.", gt=0, le=30
     )
-    place_bins: int = _quantity(50, "bins", "Bins of equal length along the track.", ge=5, le=500)
+    place_bins: int | None = _quantity(
+        None,
+        "bins",
+        "Bins of equal length along the track (50 when empty), or squares along the longer side of an open field (25).",
+        ge=5,
+        le=500,
+    )
     map_smoothing: float = _quantity(1.0, "place bins", "Sigma of the Gaussian over place fields.", ge=0, le=20)
     position_smoothing: float = _quantity(0.1, "s", "Sigma of the Gaussian over tracked positions.", ge=0, le=5)
     speed_threshold: float = _quantity(5.0, "speed_unit", "Only faster bins train and are scored.", ge=0)
-    speed_unit: Literal["%/s", "cm/s"] = Field("%/s", description="Unit of the speed threshold; % is of the track.")
+    speed_unit: Literal["%/s", "cm/s"] = Field(
+        "%/s", description="Unit of the speed threshold; % is of the track, or of the longer side."
+    )
     prior: Literal["occupancy", "uniform"] = Field(
         "occupancy", description="Prior over places: the training bins' occupancy, or the same everywhere."
     )
@@ -84,7 +93,11 @@ class TrackDecodingParameters(Parameters):
     )
     shortest_shift: float = _quantity(20.0, "s", "Least distance of a shift from none.", ge=20, le=86_400)
     track_length: float | None = _quantity(
-        None, "cm", "Length of the track from end to end of the animal's range; gives errors in cm.", gt=0
+        None,
+        "cm",
+        "Length of the track, or of an open field's longer side, from end to end of the animal's range; gives errors "
+        "in cm.",
+        gt=0,
     )
     longest_gap: float = _quantity(0.5, "s", "Longer gaps between positions are left out, not bridged.", gt=0)
     align: clocks.Align = Field(
@@ -94,6 +107,21 @@ class TrackDecodingParameters(Parameters):
             "recording, which the catalog knows. 'auto': what the recordings say with their parameter 'clock'."
         ),
     )
+
+    @property
+    def in_the_open(self) -> bool:
+        """Whether places are those of an open field and not of a track."""
+        return False
+
+    @property
+    def bins_along(self) -> int:
+        """How many places lie along the track, or along the longer side of an open field."""
+        return self.place_bins or (25 if self.in_the_open else 50)
+
+    @property
+    def whole(self) -> str:
+        """What positions and errors are in % of."""
+        return "the longer side" if self.in_the_open else "the track"
 
     @property
     def learns_in_torch(self) -> bool:
@@ -118,7 +146,35 @@ class TrackDecodingParameters(Parameters):
         return self
 
 
-class DecodePositionParameters(TrackDecodingParameters):
+class PositionDecodingParameters(TrackDecodingParameters):
+    """What is decoded, along a track or in two dimensions."""
+
+    arena: Literal["track", "open-field"] = Field(
+        "track",
+        description=(
+            "'track': where along it the animal is. 'open-field': x and y, in places of equal size of which those that "
+            "the animal never visited are never decoded; by a Bayesian decoder, a state space or ridge."
+        ),
+    )
+
+    @property
+    def in_the_open(self) -> bool:
+        """Whether places are those of an open field and not of a track."""
+        return self.arena == "open-field"
+
+    @model_validator(mode="after")
+    def _fits_the_arena(self) -> Self:
+        if self.in_the_open and self.decoder not in IN_THE_OPEN:
+            raise ValueError(
+                f"the decoder {self.decoder!r} learns places along a track; for an open field choose "
+                f"{', '.join(IN_THE_OPEN[:-1])} or {IN_THE_OPEN[-1]}"
+            )
+        if self.in_the_open and self.blocks == "laps":
+            raise ValueError("laps are ways along a track: an open field is cut into blocks of time")
+        return self
+
+
+class DecodePositionParameters(PositionDecodingParameters):
     """All choices of the analysis."""
 
     compare: bool = Field(
@@ -128,7 +184,7 @@ class DecodePositionParameters(TrackDecodingParameters):
     compare_learned: bool = Field(
         default=False,
         description="Compare with the slow ones as well: boosted trees, the perceptron and, where PyTorch is installed,"
-        " networks take a minute or more each.",
+        " networks take a minute or more each. Of a track only.",
     )
     shifts: int | None = _quantity(
         None,
@@ -142,11 +198,11 @@ class DecodePositionParameters(TrackDecodingParameters):
 
 
 class DecodePosition(Pipeline):
-    """Decoding of position along a track, cross-validated over blocks and tested by circular shifts."""
+    """Decoding of position on a track or in an arena, cross-validated over blocks and tested by circular shifts."""
 
     name = "decode.position"
-    version = "2.1.0"
-    summary = "Decodes position along a track from spikes, and says whether it beats chance."
+    version = "2.2.0"
+    summary = "Decodes position on a track or in an open field from spikes, and says whether it beats chance."
     inputs = (
         Input(("units",), "Sorted units: spike times of every unit."),
         Input(("position",), "Tracked positions on the same clock."),
@@ -180,7 +236,7 @@ class DecodePosition(Pipeline):
 class Prepared:
     """All that a decoder needs: ``counts`` of the window ``(n_bins, n_units)``, the folds, and the decoders on them."""
 
-    behaviour: TrackBehaviour
+    behaviour: AnimalBehaviour
     counts: NDArray[np.floating]
     blocks: list[Fold]
     laps: int
@@ -195,13 +251,14 @@ def prepare(run: Run, *, gpu: bool = False) -> Prepared:
     import numpy as np
 
     from analysis.methods import folds, spikes
+    from analysis.pipelines.position_behaviour import lap_ends, read_behaviour
     from analysis.pipelines.position_decoders import DecoderBench
     from analysis.readers import read_spikes
 
     settings: TrackDecodingParameters = run.parameters
     units_recording, position_recording = _one(run, "units"), _one(run, "position")
     run.progress(0.02, "reading positions and spikes")
-    behaviour = _behaviour(run, position_recording)
+    behaviour = read_behaviour(run, position_recording)
     trains = read_spikes(units_recording)
     shift = clocks.shift_between(units_recording, position_recording, settings.align)
     inside = (trains.times + shift >= behaviour.edges[0]) & (trains.times + shift < behaviour.edges[-1])
@@ -218,21 +275,21 @@ def prepare(run: Run, *, gpu: bool = False) -> Prepared:
     window = settings.window or settings.bin
     counts = spikes.sliding_counts(single, round(window / settings.bin))
     guard_bins = int(np.ceil(settings.guard / settings.bin - 1e-9))
-    lap_ends = _lap_ends(run, position_recording, behaviour)
+    ends = lap_ends(run, position_recording, behaviour)
     if settings.blocks == "laps":
-        blocks = folds.lap_folds(counts.shape[0], lap_ends, folds=settings.folds, guard_bins=guard_bins)
+        blocks = folds.lap_folds(counts.shape[0], ends, folds=settings.folds, guard_bins=guard_bins)
     else:
         blocks = folds.contiguous_folds(counts.shape[0], folds=settings.folds, guard_bins=guard_bins)
     bench = DecoderBench(
         settings, behaviour, blocks, single=single, windowed=counts, guard_bins=guard_bins, seed=run.seed, gpu=gpu
     )
-    return Prepared(behaviour, counts, blocks, lap_ends.size, bench)
+    return Prepared(behaviour, counts, blocks, ends.size, bench)
 
 
 def _decode(run: Run) -> Output:
     import numpy as np
 
-    from analysis.methods import decoding, folds, permutation
+    from analysis.methods import decoding, folds, grids, permutation
     from analysis.pipelines.position_decoders import LABELS, SLOW
     from analysis.pipelines.position_output import Outcome, position_output
 
@@ -278,10 +335,10 @@ def _decode(run: Run) -> Output:
         shifted_errors = np.concatenate(kept)
     run.progress(0.88, "measuring and drawing")
     true, found = behaviour.position[bench.rows], attempt.position[bench.rows]
-    measured = decoding.accuracy(true, found)
+    measured = decoding.accuracy(true, found, sides=behaviour.sides)
     block = folds.block_of(prepared.blocks)
     interval = permutation.block_bootstrap(
-        np.abs(true - found), block[bench.rows], lambda values: float(np.median(values)), repeats=1000, rng=rng
+        grids.distance(true, found), block[bench.rows], lambda values: float(np.median(values)), repeats=1000, rng=rng
     )
     p = permutation.permutation_p(measured.median, null, smaller_is_better=True) if null.size else None
     return position_output(
@@ -303,90 +360,8 @@ def _decode(run: Run) -> Output:
     )
 
 
-def _lap_ends(run: Run, position_recording: InputRecording, behaviour: TrackBehaviour) -> NDArray[np.int64]:
-    """Return the bins in which laps end: those of a table, where one is given, or where the animal turned."""
-    import numpy as np
-
-    from analysis.methods import position
-    from analysis.readers.trials import read_laps
-
-    settings: TrackDecodingParameters = run.parameters
-    given = run.of_kind("events")
-    if not given:
-        return position.lap_ends(behaviour.position)
-    if settings.blocks != "laps":
-        raise PipelineError("Laps are given, and blocks are of time: set blocks to 'laps', or leave the laps out.")
-    laps = read_laps(given[0])
-    ends = laps.end + clocks.shift_between(given[0], position_recording, settings.align)
-    inside = ends[(ends >= behaviour.edges[0]) & (ends < behaviour.edges[-1])]
-    if not inside.size:
-        raise PipelineError(
-            f"No lap ends between {behaviour.edges[0]:.2f} and {behaviour.edges[-1]:.2f} s, where there are positions; "
-            f"on their clock laps end from {ends[0]:.2f} to {ends[-1]:.2f} s: are both on one clock?"
-        )
-    run.log(f"{inside.size} of the {ends.size} laps given end within the time decoded.")
-    return np.unique(np.searchsorted(behaviour.edges, inside, side="right") - 1)
-
-
 def _one(run: Run, kind: str) -> InputRecording:
     found = run.of_kind(kind)
     if len(found) != 1:
         raise PipelineError(f"Decoding needs one recording of {kind}, not {len(found)}.")
     return found[0]
-
-
-def _behaviour(run: Run, recording: InputRecording) -> TrackBehaviour:
-    import numpy as np
-
-    from analysis.methods import position, spikes
-    from analysis.pipelines.position_decoders import TrackBehaviour
-    from analysis.readers import read_position
-
-    settings: TrackDecodingParameters = run.parameters
-    tracked = read_position(recording)
-    finite = np.isfinite(tracked.time)
-    first = tracked.time[finite].min() if settings.epoch_start is None else settings.epoch_start
-    last = tracked.time[finite].max() if settings.epoch_stop is None else settings.epoch_stop
-    inside = (tracked.time >= first) & (tracked.time <= last)
-    if np.count_nonzero(inside) < 2:
-        raise PipelineError(
-            f"There are no positions between {first:.2f} and {last:.2f} s; they go from "
-            f"{tracked.time[finite].min():.2f} to "
-            f"{tracked.time[finite].max():.2f} s."
-        )
-    clean = position.clean_position(tracked.time[inside], tracked.xy[inside], zeros_are_missing=tracked.unit == "px")
-    run.log(
-        f"Positions: {clean.time.size:,} used; taken out: {clean.duplicates} repeated and {clean.backward} "
-        "backward time "
-        f"stamps, {clean.zeros} zeros, {clean.teleports} teleports."
-    )
-    along = position.linearise(clean.xy)
-    if along.variance < 0.9:
-        run.log(
-            f"Only {along.variance:.0%} of the animal's movement is along one line: this is hardly a linear "
-            "track, and what is "
-            "decoded is the coordinate that varies most."
-        )
-    length = settings.track_length
-    if length is None and tracked.unit in ("mm", "cm", "m"):
-        length = along.length * {"mm": 0.1, "cm": 1.0, "m": 100.0}[tracked.unit]
-    threshold = settings.speed_threshold
-    if settings.speed_unit == "cm/s":
-        if length is None:
-            raise PipelineError("The speed threshold is in cm/s, but positions are in px: set track_length (cm).")
-        threshold = threshold / length * 100
-    bins = (min(last, clean.time[-1]) - max(first, clean.time[0])) / settings.bin
-    if bins * settings.place_bins > _MOST_CELLS:
-        raise PipelineError(
-            f"{bins:,.0f} time bins times {settings.place_bins} place bins are more than memory should hold "
-            f"({_MOST_CELLS:,}): use longer bins or a shorter time."
-        )
-    edges = spikes.time_edges(float(max(first, clean.time[0])), float(min(last, clean.time[-1])), settings.bin)
-    binned = position.bin_position(
-        clean.time,
-        along.percent,
-        edges,
-        smoothing=settings.position_smoothing,
-        longest_gap=settings.longest_gap,
-    )
-    return TrackBehaviour(edges, binned.position, binned.speed, length, threshold, along.variance)

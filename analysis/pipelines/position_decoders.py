@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from analysis.methods import decoders, decoding, learned, linear, networks, statespace
 from analysis.methods.folds import Fold, NestedFolds
+from analysis.pipelines.decode_position import IN_THE_OPEN
 
 if TYPE_CHECKING:
     from analysis.pipelines.decode_position import TrackDecodingParameters
+    from analysis.pipelines.position_behaviour import AnimalBehaviour
 
 LABELS = {
     "bayesian": "Bayesian, as set",
@@ -35,22 +37,10 @@ SLOW = ("boosting", "perceptron", *_NETWORKS)
 
 
 @dataclass(frozen=True)
-class TrackBehaviour:
-    """Behaviour on time bins; positions in % of the track, ``length`` in cm or None."""
-
-    edges: NDArray[np.floating]
-    position: NDArray[np.floating]
-    speed: NDArray[np.floating]
-    length: float | None
-    threshold: float
-    variance: float
-
-
-@dataclass(frozen=True)
 class Attempt:
     """What one decoder found out of fold, with NaN where nothing is tested, and in how many seconds.
 
-    ``position`` (%) ``(n_bins,)``; ``posterior`` ``(n_bins, place_bins)`` or None; ``units_used`` and ``chosen``, the
+    ``position`` and ``posterior`` are those of ``methods.decoders.Prediction``; ``units_used`` and ``chosen``, the
     settings in words, and ``models``, per fold.
     """
 
@@ -77,7 +67,7 @@ class DecoderBench:
     def __init__(
         self,
         settings: TrackDecodingParameters,
-        track: TrackBehaviour,
+        animal: AnimalBehaviour,
         folds: Sequence[Fold],
         *,
         single: NDArray[np.floating],
@@ -91,19 +81,29 @@ class DecoderBench:
         self._folds, self._guard_bins, self._seed = folds, guard_bins, seed
         self._gpu = gpu
         self.as_set = decoding.BlockDecoder(
-            track.position,
-            track.speed > track.threshold,
+            animal.position,
+            animal.speed > animal.threshold,
             folds,
             decoding.DecoderSettings(
                 window=settings.window or settings.bin,
-                place_bins=settings.place_bins,
+                place_bins=settings.bins_along,
                 smoothing=settings.map_smoothing,
                 prior=settings.prior,
                 minimum_spikes=settings.minimum_spikes,
             ),
+            animal.sides,
         )
-        self.behaviour = decoders.Behaviour(track.position, track.speed > track.threshold, settings.bin)
+        self.behaviour = decoders.Behaviour(
+            animal.position, animal.speed > animal.threshold, settings.bin, animal.sides
+        )
         self.rows = self.as_set.rows
+
+    @property
+    def visited(self) -> NDArray[np.bool_]:
+        """Return the places that count as visited in the moving bins, in the shape of the grid."""
+        grid = self.as_set.grid
+        place = grid.place(self.behaviour.position[self.rows])
+        return grid.visited(np.bincount(place, minlength=grid.cells))
 
     def given(self, name: str) -> NDArray[np.floating]:
         """Return the counts that a decoder works on; those that choose their own window take single bins."""
@@ -123,14 +123,15 @@ class DecoderBench:
         return Attempt(name, made.position, made.posterior, made.units_used, chosen, seconds, made.models)
 
     def offered(self) -> list[str]:
-        """Return the decoders that can be computed here: networks where PyTorch is installed."""
-        return [name for name in LABELS if name not in _NETWORKS or networks.installed()]
+        """Return the decoders of this arena that can be computed here: networks where PyTorch is installed."""
+        known = IN_THE_OPEN if self.behaviour.in_the_open else LABELS
+        return [name for name in known if name not in _NETWORKS or networks.installed()]
 
     def errors(self, name: str, counts: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return the error (%) of every moving bin with the whole cross-validation repeated on ``counts``."""
         if name == "bayesian":
             return self.as_set.errors(counts)
-        return np.abs(self._chosen(name, counts).position - self.behaviour.position)[self.rows]
+        return self.behaviour.error(self._chosen(name, counts).position)[self.rows]
 
     def _chosen(self, name: str, counts: NDArray[np.floating]) -> decoders.CrossValidated:
         return decoders.cross_validate(
@@ -141,7 +142,8 @@ class DecoderBench:
         )
 
     def _candidates(self, name: str) -> list[decoders.Decoder]:
-        bins, least, step = self._settings.place_bins, self._settings.minimum_spikes, self._settings.bin
+        in_the_open = self.behaviour.in_the_open
+        bins, least, step = self._settings.bins_along, self._settings.minimum_spikes, self._settings.bin
         if name == "ridge":
             return linear.candidates(step=step, minimum_spikes=least)
         if network := _NETWORKS.get(name):
@@ -158,8 +160,10 @@ class DecoderBench:
                 kind, step=step, guard_bins=self._guard_bins, place_bins=bins, minimum_spikes=least, seed=self._seed
             )
         if name == "bayesian-chosen":
-            return decoding.candidates(step=step, place_bins=bins, minimum_spikes=least)
-        return statespace.candidates(place_bins=bins, smoothed=name == "state-space", minimum_spikes=least)
+            return decoding.candidates(step=step, place_bins=bins, minimum_spikes=least, in_the_open=in_the_open)
+        return statespace.candidates(
+            place_bins=bins, smoothed=name == "state-space", minimum_spikes=least, in_the_open=in_the_open
+        )
 
 
 def _words(decoder: decoders.Decoder) -> str:

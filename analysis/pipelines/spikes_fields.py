@@ -211,16 +211,12 @@ def _ground(run: Run, recording: InputRecording) -> Ground:
     if settings.speed_unit == "%/s":
         threshold = threshold / 100 * extent
     edges = spikes.time_edges(float(clean.time[0]), float(clean.time[-1]), settings.bin)
-    binned = [
-        position.bin_position(
-            clean.time, column, edges, smoothing=settings.position_smoothing, longest_gap=settings.longest_gap
-        )
-        for column in values.T
-    ]
-    path = np.stack([one.position for one in binned], axis=1)
-    speed = np.hypot.reduce([one.speed for one in binned], axis=0) if len(binned) > 1 else binned[0].speed
+    binned = position.bin_position(
+        clean.time, values, edges, smoothing=settings.position_smoothing, longest_gap=settings.longest_gap
+    )
+    path = binned.position
     # Speed is NaN where the animal was not seen, and then not above anything.
-    runs = np.isfinite(path).all(axis=1) & (np.nan_to_num(speed) > threshold)
+    runs = np.isfinite(path).all(axis=1) & (np.nan_to_num(binned.speed) > threshold)
     running = np.where(runs, np.cumsum(runs) - 1, -1)
     common = {"seconds": settings.bin, "smoothing": settings.smoothing, "least": settings.least_time}
     if track:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import Field
 
 from analysis.pipelines.base import Input, Metric, Output, PipelineError, Run
-from analysis.pipelines.decode_position import Prepared, TrackDecodingParameters, prepare
+from analysis.pipelines.decode_position import PositionDecodingParameters, Prepared, prepare
 from analysis.pipelines.sharded import ShardedPipeline
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# What every permutation is measured by: a row is the lag (bins), then these, errors in % of the track.
+# What every permutation is measured by: a row is the lag (bins), then these, errors in % of the track or longer side.
 _MEASURES = ("median_error", "p90_error", "within_10_percent")
 _TOLERANCE_PERCENT = 10.0
 # A permutation of the decoder as set takes about a millisecond, one that chooses settings a second or more, and one of
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class _Test:
-    """The real data and the permutations ``(n,)`` by each measure, and p; ``scale`` is ``unit`` per % of the track."""
+    """The real data and the permutations ``(n,)`` by each measure, and p; ``scale`` is ``unit`` per %."""
 
     real: dict[str, float]
     null: dict[str, NDArray[np.floating]]
@@ -38,7 +38,7 @@ class _Test:
     scale: float
 
 
-class PermutationParameters(TrackDecodingParameters):
+class PermutationParameters(PositionDecodingParameters):
     """What is decoded, as in ``decode.position``, and how often it is permuted."""
 
     permutations: int = Field(
@@ -58,7 +58,7 @@ class StatsPermutation(ShardedPipeline):
     """
 
     name = "stats.permutation"
-    version = "1.1.0"
+    version = "1.2.0"
     summary = "Tests a decoder of position against chance by many permutations, on all workers side by side."
     inputs = (
         Input(("units",), "Sorted units: spike times of every unit."),
@@ -124,7 +124,7 @@ def _permuted(run: Run, items: range) -> NDArray[np.floating]:
 def _measured(
     prepared: Prepared, settings: PermutationParameters, counts: NDArray[np.floating]
 ) -> tuple[float, float, float]:
-    """Return median error, 90th percentile (%) and share within 10 % of the track (0-1), of the moving bins."""
+    """Return median error, 90th percentile (%) and share within 10 % (0-1), of the moving bins."""
     import numpy as np
 
     errors = prepared.bench.errors(settings.decoder, counts)
@@ -204,7 +204,7 @@ def _metrics(prepared: Prepared, settings: PermutationParameters, test: _Test) -
         "p90_error": Metric(real["p90_error"] * scale, unit, "90th percentile", f"of the error; {scored}"),
         "p_p90": Metric(p["p90_error"], "", "p of the 90th percentile", ways),
         "within_10_percent": Metric(
-            real["within_10_percent"] * 100, "%", "within 10 % of the track", f"share of bins; {scored}"
+            real["within_10_percent"] * 100, "%", f"within 10 % of {settings.whole}", f"share of bins; {scored}"
         ),
         "chance_within_10_percent": Metric(
             float(np.median(null["within_10_percent"])) * 100, "%", "within 10 % by chance", "median over permutations"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from analysis.figures import alignment as alignment_figures
-from analysis.figures import colours, decoding, odours, page, paper, tracking, voltage
+from analysis.figures import colours, decoding, odours, open_field, page, paper, tracking, voltage
 from analysis.figures import lfp as lfp_figures
 from analysis.figures import place_fields as field_figures
 from analysis.figures import trials as trial_figures
@@ -77,6 +77,30 @@ def made() -> list[Figure]:
         trial_figures.laps_over_time(lap_table),
         trial_figures.lap_durations(lap_table),
         *of_fields(),
+        *of_an_open_field(),
+    ]
+
+
+def of_an_open_field() -> list[Figure]:
+    """The figures of a position decoded in an oval arena that was left for a while."""
+    rng = np.random.default_rng(2)
+    time = np.arange(0, 120, 0.25)
+    xy = np.stack([40 + 35 * np.sin(time / 5), 30 + 25 * np.sin(time / 7)], axis=1)
+    xy[100:110] = np.nan
+    found = xy + rng.normal(0, 3, xy.shape)
+    posterior = rng.random((time.size, 12, 16))
+    posterior[:3] = np.nan
+    visited = np.hypot(*np.meshgrid(np.linspace(-1, 1, 16), np.linspace(-1, 1, 12))) < 1.1
+    moving = np.abs(np.cos(time / 5)) > 0.3
+    shown = {"unit": "cm", "size": (80.0, 60.0)}
+    scored = moving & np.isfinite(xy[:, 0])
+    confusion = rng.random((16, 16))
+    confusion[0] = np.nan
+    return [
+        open_field.decoded_path(time, xy, found, moving, visited, **shown),
+        open_field.posterior_moments(time, posterior, xy, moving, visited, **shown),
+        open_field.error_map(xy[scored], np.hypot(*(found - xy)[scored].T), **shown),
+        decoding.zone_confusion(confusion, (4, 4)),
     ]
 
 

@@ -305,7 +305,7 @@ def test_decoding_says_what_is_missing(tmp_path, track, laps):
 
 
 def test_decoding_refuses_more_bins_than_memory_holds(tmp_path, track, monkeypatch):
-    monkeypatch.setattr("analysis.pipelines.decode_position._MOST_CELLS", 1000)
+    monkeypatch.setattr("analysis.pipelines.position_behaviour._MOST_CELLS", 1000)
     with pytest.raises(PipelineError, match="use longer bins or a shorter time"):
         run_pipeline("decode.position", tmp_path / "run", *track, shifts=0)
 

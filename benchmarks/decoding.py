@@ -3,52 +3,40 @@
 from __future__ import annotations
 
 import statistics
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from analysis.methods import decoders, decoding, folds, permutation, position, spikes, statespace
-from analysis.pipelines.base import InputFile, InputRecording
-from analysis.readers import read_position, read_spikes
-
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "nelpy_linear_track" / "linear-track"
-START, STOP, BIN = 4442.86, 5361.97, 0.25
+from analysis.methods import decoders, decoding, folds, permutation, statespace
+from benchmarks._linear_track import BIN, GUARD_BINS, LinearTrack, linear_track, row
 
 PEER = "one-step Bayes, same folds"
 SHIFTS = 1000
+# What the smoothed state space, its settings chosen inside the training blocks, must reach on this session.
+MEDIAN, P90, WITHIN, NESTED_SECONDS, SHIFTS_SECONDS = 3.3, 22.0, 0.84, 20.0, 10.0
 
 
 def run() -> list[dict[str, Any]]:
     """Return the rows; none when the recording is not beside the checkout."""
-    if not DATA.is_dir():
-        print(f"decoding: no recording at {DATA}, so nothing is measured", file=sys.stderr)
+    track = linear_track("decoding")
+    if track is None:
         return []
     with threadpool_limits(1):
-        return _measured()
+        return _measured(track)
 
 
-def _measured() -> list[dict[str, Any]]:
-    units = read_spikes(_recording("units", "matclust-mat", "spikes.mat"))
-    tracked = read_position(_recording("position", "trodes-position", "trajectory.videoPositionTracking"))
-    inside = (tracked.time >= START) & (tracked.time <= STOP)
-    clean = position.clean_position(tracked.time[inside], tracked.xy[inside])
-    edges = spikes.time_edges(max(START, clean.time[0]), min(STOP, clean.time[-1]), BIN)
-    where = position.bin_position(clean.time, position.linearise(clean.xy).percent, edges, smoothing=0.1)
-    counts = spikes.bin_spikes(units.times, units.units, edges, n_units=len(units.labels))
-    blocks = folds.contiguous_folds(len(counts), folds=10, guard_bins=4)
-    moving = where.speed > 5
+def _measured(track: LinearTrack) -> list[dict[str, Any]]:
     settings = decoding.DecoderSettings(window=BIN)
+    counts = track.counts
 
     def once() -> float:
         began = time.perf_counter()
-        decoding.BlockDecoder(where.position, moving, blocks, settings).median_error(counts)
+        decoding.BlockDecoder(track.position, track.moving, track.blocks, settings).median_error(counts)
         return time.perf_counter() - began
 
-    model = decoding.BlockDecoder(where.position, moving, blocks, settings)
+    model = decoding.BlockDecoder(track.position, track.moving, track.blocks, settings)
     median = model.median_error(counts)
     seconds = statistics.median(once() for _ in range(7))
     lags = permutation.shift_lags(len(counts), shifts=SHIFTS, minimum_bins=80, rng=np.random.default_rng(1))
@@ -57,29 +45,30 @@ def _measured() -> list[dict[str, Any]]:
     test = time.perf_counter() - began
     p = permutation.permutation_p(median, null, smaller_is_better=True)
     plain = model.errors(counts)
-    behaviour = decoders.Behaviour(where.position, moving, BIN)
+    behaviour = decoders.Behaviour(track.position, track.moving, BIN)
     began = time.perf_counter()
-    made = decoders.cross_validate(statespace.candidates(), counts, behaviour, folds.NestedFolds(blocks, guard_bins=4))
+    made = decoders.cross_validate(
+        statespace.candidates(), counts, behaviour, folds.NestedFolds(track.blocks, guard_bins=GUARD_BINS)
+    )
     nested = time.perf_counter() - began
-    error = np.abs(made.position - where.position)[behaviour.scored]
-    p90, plain_p90 = float(np.quantile(error, 0.9)), float(np.quantile(plain, 0.9))
+    error = np.abs(made.position - track.position)[behaviour.scored]
+    found, p90, within = float(np.median(error)), float(np.quantile(error, 0.9)), float(np.mean(error <= 10))
+    plain_p90, plain_within = float(np.quantile(plain, 0.9)), float(np.mean(plain <= 10))
     return [
-        _row("decoding, one-step Bayes, median error", median, "% of track", None, None),
-        _row("decoding, one-step Bayes, 10 blocks", seconds, "s", None, None),
-        _row("decoding, state space, median error", float(np.median(error)), "% of track", PEER, median),
-        _row("decoding, state space, 90th percentile", p90, "% of track", PEER, plain_p90),
-        _row("decoding, state space, within 10 %", float(np.mean(error <= 10)), "", PEER, float(np.mean(plain <= 10))),
-        _row("decoding, state space, nested, 10 blocks", nested, "s", None, None),
-        _row(f"decoding, {SHIFTS} circular shifts", test, "s", None, None),
-        _row(f"decoding, p of {SHIFTS} shifts", p, "", None, None),
+        row("decoding, one-step Bayes, median error", median, "% of track"),
+        row("decoding, one-step Bayes, 10 blocks", seconds, "s"),
+        row("decoding, state space, median error", found, "% of track", PEER, median),
+        row("decoding, state space, 90th percentile", p90, "% of track", PEER, plain_p90),
+        row("decoding, state space, within 10 %", within, "", PEER, plain_within),
+        _promised("decoding, state space, median error", found, "% of track", MEDIAN),
+        _promised("decoding, state space, 90th percentile", p90, "% of track", P90),
+        _promised("decoding, state space, within 10 %", within, "", WITHIN, more=True),
+        _promised("decoding, state space, nested, 10 blocks", nested, "s", NESTED_SECONDS),
+        _promised(f"decoding, {SHIFTS} circular shifts", test, "s", SHIFTS_SECONDS),
+        row(f"decoding, p of {SHIFTS} shifts", p, ""),
     ]
 
 
-def _recording(kind: str, file_format: str, name: str) -> InputRecording:
-    path = DATA / name
-    return InputRecording(kind, kind, file_format, (InputFile(path, path.stat().st_size),))
-
-
-def _row(name: str, value: float, unit: str, peer: str | None, peer_value: float | None) -> dict[str, Any]:
-    ratio = value / peer_value if peer_value else None
-    return {"name": name, "value": value, "unit": unit, "peer": peer, "peer_value": peer_value, "ratio": ratio}
+def _promised(name: str, value: float, unit: str, bound: float, *, more: bool = False) -> dict[str, Any]:
+    broken = value < bound if more else value > bound
+    return {**row(name, value, unit, "promise", bound), "broken": broken}

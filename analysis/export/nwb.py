@@ -21,6 +21,8 @@ METRES = {"mm": 1e-3, "cm": 1e-2, "m": 1.0}
 VOLTS_PER_MICROVOLT = 1e-6
 # Steps of time that agree to so many digits after the point are one rate, as nwbinspector counts it.
 _RATE_DIGITS = 9
+# Columns that a table of trials has already, or knows in its own meaning.
+_OF_TRIALS = ("id", "start_time", "stop_time", "outcome", "tags", "tags_index", "timeseries", "timeseries_index")
 
 
 @dataclass(frozen=True)
@@ -255,7 +257,8 @@ def _electrodes(file: Any, lfp: ExportedLfp, *, placed: bool) -> Any:
     The table has places where those of any probe are known (``placed``).
     """
     probe, location = lfp.probe, lfp.probe.location or "unknown"
-    device = file.devices.get(probe.name) or file.create_device(probe.name, probe.description or probe.name)
+    called = _allowed(probe.name)
+    device = file.devices.get(called) or file.create_device(called, probe.description or probe.name)
     group = file.create_electrode_group(
         name=lfp.name, description=probe.description or f"channels of {probe.name}", location=location, device=device
     )
@@ -268,6 +271,23 @@ def _electrodes(file: Any, lfp: ExportedLfp, *, placed: bool) -> Any:
         place = {"rel_x": x, "rel_y": y} if placed else {}
         file.add_electrode(group=group, location=location, channel=channel, **place)
     return file.create_electrode_table_region(list(range(first, first + lfp.n_channels)), f"all channels of {lfp.name}")
+
+
+def _allowed(name: str) -> str:
+    """Return a name as HDF5 takes it, in which a slash or a colon would lead to another place."""
+    return name.replace("/", "-").replace(":", "-")
+
+
+def _columns(measures: Sequence[str]) -> dict[str, str]:
+    """Return the column of each measure: its name, told apart from those that NWB keeps for itself and from others."""
+    columns: dict[str, str] = {}
+    for measure in measures:
+        name, number = _allowed(measure), 1
+        while name in (*_OF_TRIALS, *columns.values()):
+            number += 1
+            name = f"{_allowed(measure)} {number}"
+        columns[measure] = name
+    return columns
 
 
 def _pieces(lfp: ExportedLfp, heard: Callable[[int], None]) -> Any:
@@ -294,10 +314,11 @@ def _add_trials(file: Any, trials: Sequence[ExportedTrial]) -> None:
         return
     measures = list(dict.fromkeys(name for trial in trials for name in trial.measures))
     file.add_trial_column("outcome", "how the trial ended, by the rule of the task; empty where it says nothing")
-    for name in measures:
-        file.add_trial_column(name, f"{name}, s from the start of the trial; NaN where there was none")
+    columns = _columns(measures)
+    for name, column in columns.items():
+        file.add_trial_column(column, f"{name}, s from the start of the trial; NaN where there was none")
     for trial in trials:
-        values = {name: trial.measures.get(name) for name in measures}
+        values = {column: trial.measures.get(name) for name, column in columns.items()}
         file.add_trial(
             start_time=trial.start,
             stop_time=trial.stop,

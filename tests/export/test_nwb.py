@@ -195,6 +195,28 @@ def test_recordings_on_a_clock_of_their_own_keep_it_and_say_so(truth, tmp_path):
             assert "clock that the recordings share" in file.notes
 
 
+def test_names_that_a_file_cannot_have_are_changed_and_nothing_is_lost(truth, tmp_path):
+    measures = {"in/out": 0.5, "in-out": 0.75, "outcome": 0.25, "id": 1.0, "tags": None, "Zeit µ": 2.0}
+    words = {
+        **WORDS,
+        "probes": [{**WORDS["probes"][0], "name": "Neuropixels 2.0: left/1", "description": ""}],
+        "trials": [{"start": 2.0, "stop": 3.5, "outcome": "wrong", "measures": measures}],
+    }
+    run_pipeline("export.nwb", tmp_path / "named", *truth.recordings, **words)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pynwb import NWBHDF5IO
+
+        with NWBHDF5IO(str(tmp_path / "named" / "session.nwb"), "r") as opened:
+            file = opened.read()
+            (device,) = file.devices.values()
+            assert (device.name, device.description) == ("Neuropixels 2.0- left-1", "Neuropixels 2.0: left/1")
+            (row,) = file.trials.to_dataframe().to_dict("records")
+            told = [row[name] for name in ("in-out", "in-out 2", "outcome 2", "id 2", "Zeit µ", "outcome")]
+            assert told == [0.5, 0.75, 0.25, 1.0, 2.0, "wrong"]
+            assert np.isnan(row["tags 2"])
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -21,7 +21,7 @@ from scipy.special import digamma, gammaln
 
 # So many odours have few enough sets; of more, those that drive a unit in a case, but for the case of all of them.
 _FEW_ODOURS, _MOST_DRIVING = 6, 2
-_ROUNDS, _STEPS = 6, 15
+_ROUNDS, _STEPS = 4, 10
 # Spikes in a bin: what priors never fall below.
 _LEAST = 1e-6
 # Shapes of the gamma priors: units that differ by more than their mean, or by less than a quarter of it, are not taken

@@ -13,6 +13,8 @@ from labsite.demo.odourunits import POKE_SECONDS
 from labsite.demo.pastsessions import (
     BOX_PULSES,
     EVENTS,
+    FIELD_POSITION,
+    FIELD_UNITS,
     ODOUR_UNITS,
     POSITION,
     PROBE_PULSES,
@@ -40,13 +42,25 @@ def first() -> list[tuple[str, list[str], dict[str, Any]]]:
     ]
 
 
-def queue_first(user: Any, recordings: dict[str, Recording]) -> list[Job]:
-    """Queue what needs nothing else; a job that was queued before stays the only one."""
+# What the session in the open field is for, whose files are made when all that comes first is done.
+IN_THE_OPEN: list[tuple[str, list[str], dict[str, Any]]] = [
+    (
+        "decode.position",
+        [FIELD_UNITS, FIELD_POSITION],
+        {"arena": "open-field", "window": 0.5, "guard": 1.5, "place_bins": 20, "compare": True, "shifts": SHIFTS},
+    ),
+]
+
+
+def queue(
+    user: Any, recordings: dict[str, Recording], analyses: list[tuple[str, list[str], dict[str, Any]]]
+) -> list[Job]:
+    """Queue analyses; a job that was queued before stays the only one."""
     return [
         submit(
             user=user, pipeline=pipeline, recordings=[recordings[name].pk for name in names], parameters=parameters
         ).job
-        for pipeline, names, parameters in first()
+        for pipeline, names, parameters in analyses
     ]
 
 

@@ -37,6 +37,10 @@ VOLTAGE_SECONDS = 60.0
 
 UNITS, POSITION, VIDEO, VOLTAGE = "CA1 units", "True position", "Overhead", "Probe, raw"
 
+# The session in an open field whose units and position are in the catalog.
+FIELD_TITLE = "R217 in the round arena, day 1"
+FIELD_UNITS, FIELD_POSITION = "CA1 units, round arena", "True position, round arena"
+
 # The session of odours whose units and theta are in the catalog, trial by trial.
 ODOUR_TITLE = "R222 odour sequence, day 1"
 ODOUR_UNITS = "CA1 units, odour trials"
@@ -174,29 +178,55 @@ class Pending:
     format: str | None = None
 
 
+Maker = Callable[..., dict[str, Any]]
+
+
 def make_files(session: Session, worlds: Path, makers: making.Makers) -> list[Pending]:
     """Have the main session's files made, of those recordings that are not in the catalog."""
+    return _missing(
+        session, TRACK_BOX, worlds, makers,
+        [
+            (VIDEO, "video", "overhead.mp4", making.film, RECORDED_SECONDS),
+            (UNITS, "units", "units.nwb", making.units, RECORDED_SECONDS),
+            (POSITION, "position", "true-position.npz", making.position, RECORDED_SECONDS),
+            (VOLTAGE, "ephys", "probe-raw.bin", making.voltage, VOLTAGE_SECONDS),
+        ],
+    )  # fmt: skip
+
+
+def make_field_files(session: Session, worlds: Path, makers: making.Makers) -> list[Pending]:
+    """Have units and position of the session in an open field made, where they are not in the catalog."""
+    return _missing(
+        session, ROUND_BOX, worlds, makers,
+        [
+            (FIELD_UNITS, "units", "units.nwb", making.units, RECORDED_SECONDS),
+            (FIELD_POSITION, "position", "true-position.npz", making.position, RECORDED_SECONDS),
+        ],
+    )  # fmt: skip
+
+
+def _missing(
+    session: Session,
+    box: Box,
+    worlds: Path,
+    makers: making.Makers,
+    wanted: list[tuple[str, str, str, Maker, float]],
+) -> list[Pending]:
     start = recording_start(session)
     root = Path(settings.LAB_DATA_ROOT)
-    below = f"demo/linear-track-{start:%Y-%m-%d}"
-    wanted: list[tuple[str, str, str, Callable[..., dict[str, Any]], float]] = [
-        (VIDEO, "video", f"{below}/overhead.mp4", making.film, RECORDED_SECONDS),
-        (UNITS, "units", f"{below}/units.nwb", making.units, RECORDED_SECONDS),
-        (POSITION, "position", f"{below}/true-position.npz", making.position, RECORDED_SECONDS),
-        (VOLTAGE, "ephys", f"{below}/probe-raw.bin", making.voltage, VOLTAGE_SECONDS),
-    ]
+    below = f"demo/{box.arena.name}-{start:%Y-%m-%d}"
     present = set(session.recordings.filter(simulated=True).values_list("name", flat=True))
     return [
         Pending(
             session,
             name,
             kind,
-            (path,),
+            (f"{below}/{file}",),
             seconds,
-            makers.submit(make, TRACK_BOX, worlds, root / path, start=start.timestamp(), seconds=seconds),
+            makers.submit(make, box, worlds, root / below / file, start=start.timestamp(), seconds=seconds),
             "raw-binary" if kind == "ephys" else None,
         )
-        for name, kind, path, make, seconds in wanted
+        for name, kind, file, make, seconds in wanted
         if name not in present
     ]
 

@@ -12,12 +12,14 @@ from django.utils import timezone
 from analysis.jobs.models import Job, Result
 from analysis.services import submit
 from cameras.models import Camera, CameraRecording, RecordingState
+from labsite.demo import pastsessions
 from labsite.demo.acquisition import PAUSE, POSITION, RUNNING_MINUTES, RUNNING_TITLE, UNITS, Instruments
 from labsite.demo.analyses import FOLLOWING
-from labsite.demo.boxes import ODOUR_BOX, TRACK_BOX
+from labsite.demo.boxes import ODOUR_BOX, ROUND_BOX, TRACK_BOX
+from labsite.demo.fieldsession import FieldSession
 from labsite.demo.film import write_film
 from labsite.demo.laboratory import ODOUR_TASK, furnish
-from labsite.demo.pastsessions import MAIN_TITLE, RAW_TITLE, VIDEO, past_sessions
+from labsite.demo.pastsessions import FIELD_TITLE, MAIN_TITLE, RAW_TITLE, VIDEO, past_sessions
 from labsite.demo.pastsessions import UNITS as MAIN_UNITS
 from labsite.demo.rawtrack import RawTrack
 from labsite.demo.recordings import write_position_npz, write_units_npz
@@ -215,3 +217,22 @@ def test_a_chain_from_raw_voltage_to_position_is_started_once_when_nothing_else_
     assert raw.go_on() is None
     assert RawTrack(worlds, seconds=12).go_on() is None
     assert session.chains.count() == 1
+
+
+def test_the_open_field_is_decoded_once_when_nothing_else_is_computed(laboratory, worlds, world_of, monkeypatch):
+    world_of(ROUND_BOX.arena)
+    monkeypatch.setattr(pastsessions, "RECORDED_SECONDS", 20.0)
+    session = past_sessions(laboratory)[FIELD_TITLE]
+    field = FieldSession(worlds)
+    (job,) = until(field.go_on, 60, "the decoding of the open field")
+    recordings = {recording.kind: recording for recording in session.recordings.all()}
+    assert set(recordings) == {"units", "position"}
+    assert all(recording.simulated and recording.duration == 20 for recording in recordings.values())
+    assert (job.pipeline, job.parameters["arena"]) == ("decode.position", "open-field")
+    assert set(job.inputs.values_list("recording_id", flat=True)) == {row.pk for row in recordings.values()}
+    assert field.go_on() == []
+    started_again = FieldSession(worlds)
+    assert started_again.go_on() == [], "it waits for the job"
+    Job.objects.filter(pk=job.pk).update(state="cancelled", finished=timezone.now())
+    assert len(started_again.go_on()) == 1
+    assert session.recordings.count() == 2

@@ -8,8 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from labsite.demo import making
-from labsite.demo.analyses import queue_first
+from labsite.demo import analyses, making
 from labsite.demo.boxes import BOXES, ODOUR_BOX, TRACK_BOX, folder
 from labsite.demo.laboratory import furnish
 from labsite.demo.pastsessions import (
@@ -58,5 +57,5 @@ class Command(BaseCommand):
         past_events(sessions, worlds)
         recordings |= past_clocks(sessions)
         say("events of two sessions, and pulses on two clocks")
-        jobs = queue_first(laboratory.experimenter, recordings)
+        jobs = analyses.queue(laboratory.experimenter, recordings, analyses.first())
         say("queued: " + ", ".join(job.pipeline for job in jobs))

@@ -15,6 +15,7 @@ from django.db import close_old_connections
 from labsite.demo.acquisition import Instruments
 from labsite.demo.analyses import FOLLOWING, Following, queue_following
 from labsite.demo.boxes import folder
+from labsite.demo.fieldsession import FieldSession
 from labsite.demo.laboratory import EXPERIMENTER
 from labsite.demo.making import MakingError
 from labsite.demo.pastsessions import MAIN_TITLE
@@ -37,6 +38,7 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: stop.set())
         instruments = Instruments(folder(settings.LAB_HOME))
         left = list(FOLLOWING)
+        in_the_open = FieldSession(folder(settings.LAB_HOME))
         raw_track = RawTrack(folder(settings.LAB_HOME))
         while not stop.is_set():
             close_old_connections()
@@ -46,12 +48,13 @@ class Command(BaseCommand):
                 for recording in instruments.add_recordings():
                     log.info("added %s to session %s", recording, recording.session_id)
                 left = [following for following in left if not follow(following)]
+                in_the_open.go_on()
                 raw_track.go_on()
             except LabError as error:
                 # Somebody changed what it was about to change; the next turn sees how it is then.
                 log.warning("the simulated instruments were refused: %s", error)
             except MakingError as error:
-                log.warning("the raw session was not made: %s", error)
+                log.warning("a session of the past was not made: %s", error)
             stop.wait(PERIOD_SECONDS)
 
 

@@ -111,7 +111,7 @@ def posterior_moments(
                     unvisited(tiles.known, extent),
                     Image(tiles.values, *extent, label="probability", low=0.0, high=sure),
                     Line(outline[:, 0], outline[:, 1], role="muted", width=0.8),
-                    Points(places[:, 0], places[:, 1], role="truth", label="true place", size=7.0),
+                    Points(places[:, 0], places[:, 1], role="truth", label="true place", size=5.5),
                 ),
                 equal=True,
             ),

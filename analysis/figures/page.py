@@ -22,6 +22,7 @@ _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 _SLANT = 0.5
 # Height of the drawing in px: the page stretches it to the width of its card.
 _HEIGHT = {"full": 360, "half": 340}
+_LEAST_HEIGHT = 300
 
 
 def json_item(figure: Figure, *, theme: Theme = "light", target: str | None = None) -> dict[str, Any]:
@@ -39,6 +40,9 @@ def json_item(figure: Figure, *, theme: Theme = "light", target: str | None = No
         last = not figure.shared or number == len(figure.panels) - 1
         share = round(height * panel.weight / total) + (40 if last and len(figure.panels) > 1 else 0)
         plot = _plot(panel, theme, max(90, share), shared if figure.shared else None, last=last)
+        if panel.equal and figure.span == "full" and len(figure.panels) == 1:
+            # A height for a wide page would leave a phone's map lost in a tall panel: it grows with the width instead.
+            plot.update(sizing_mode="scale_width", aspect_ratio=1 / figure.aspect, min_height=_LEAST_HEIGHT)
         shared = shared or plot.x_range
         plots.append(plot)
     root = plots[0] if len(plots) == 1 else column(*plots, sizing_mode="stretch_width", spacing=4)
@@ -208,9 +212,9 @@ def _image(plot, layer: Image, theme: Theme) -> None:  # noqa: ANN001
     from bokeh.models.annotations import ColorBar
 
     low, high = layer.limits()
-    mapper = LinearColorMapper(
-        palette=colours.palette(layer.palette, theme), low=low, high=high, nan_color="rgba(128,128,128,0.25)"
-    )
+    # What a map does not know is shaded; what a grey mask leaves open is open.
+    shade = "rgba(0,0,0,0)" if layer.palette == "grey" else "rgba(128,128,128,0.25)"
+    mapper = LinearColorMapper(palette=colours.palette(layer.palette, theme), low=low, high=high, nan_color=shade)
     values = layer.values if layer.values.dtype == np.uint8 else np.asarray(layer.values, np.float32)
     plot.image(
         image=[np.ascontiguousarray(values)],

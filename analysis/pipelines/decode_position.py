@@ -48,12 +48,13 @@ class TrackDecodingParameters(Parameters):
     ] = Field(
         "bayesian",
         description=(
-            "'bayesian': one step, with the window, smoothing and prior below. The others choose their settings by "
-            "inner folds of the training bins. 'bayesian-chosen': one step. 'state-space': place and running direction "
-            "as a chain over time, with the spikes before and after a bin ('state-space-causal': before only). "
-            "'ridge': linear, the baseline. 'kernel': where the animal was when counts were alike. 'boosting' (trees) "
-            "and 'perceptron' learn for a minute or more, and so do the networks over time, 'recurrent' and "
-            "'convolutional', which need a worker with PyTorch and use its GPU where it has one."
+            "Kind of decoder. 'bayesian': one step, with the window, smoothing and prior below. The others choose "
+            "their settings by inner folds of the training bins. 'bayesian-chosen': one step. 'state-space': place and "
+            "running direction (in an open field, running or resting) as a chain over time, with the spikes before and "
+            "after a bin ('state-space-causal': before only). 'ridge': linear, the baseline. 'kernel': where the "
+            "animal was when counts were alike. 'boosting' (trees) and 'perceptron' learn for a minute or more, and so "
+            "do the networks over time, 'recurrent' and 'convolutional', which need a worker with PyTorch and use its "
+            "GPU where it has one."
         ),
     )
     which_units: WhichUnits = Field("all", description=WHICH_UNITS)
@@ -80,9 +81,9 @@ class TrackDecodingParameters(Parameters):
         "occupancy", description="Prior over places: the training bins' occupancy, or the same everywhere."
     )
     minimum_spikes: int = _quantity(10, "spikes", "Units with fewer in a fold's training bins sit that fold out.", ge=0)
-    folds: int = _quantity(10, "blocks", "Contiguous blocks of time, each tested once.", ge=2, le=100)
+    folds: int = _quantity(10, "parts", "Contiguous blocks of time, each tested once.", ge=2, le=100)
     inner_folds: int = _quantity(
-        5, "blocks", "Contiguous blocks by which settings are chosen within the training bins.", ge=2, le=20
+        5, "parts", "Contiguous blocks by which settings are chosen within the training bins.", ge=2, le=20
     )
     blocks: Literal["time", "laps"] = Field(
         "time",
@@ -152,8 +153,9 @@ class PositionDecodingParameters(TrackDecodingParameters):
     arena: Literal["track", "open-field"] = Field(
         "track",
         description=(
-            "'track': where along it the animal is. 'open-field': x and y, in places of equal size of which those that "
-            "the animal never visited are never decoded; by a Bayesian decoder, a state space or ridge."
+            "Shape of the arena. 'track': where along it the animal is. 'open-field': x and y, in places of equal size "
+            "of which those that the animal never visited are never decoded; by a Bayesian decoder, a state space or "
+            "ridge."
         ),
     )
 

@@ -145,6 +145,16 @@ def figure(request) -> Figure:
     return request.param
 
 
+def test_wide_maps_keep_their_shape_on_a_phone():
+    """A height made for a wide page would leave maps lost in a tall panel; what is no map keeps its height."""
+    path, posterior, *_ = of_an_open_field()
+    heat_map = FIGURES[0]
+    assert f'"aspect_ratio": {1 / posterior.aspect}' in json.dumps(page.json_item(posterior))
+    assert '"scale_width"' not in json.dumps(page.json_item(heat_map))
+    # A mask is open where places were visited.
+    assert "rgba(0,0,0,0)" in json.dumps(page.json_item(path))
+
+
 def test_a_figure_survives_json(figure):
     text = json.dumps(figure.to_json(), allow_nan=False)
     again = Figure.from_json(json.loads(text))

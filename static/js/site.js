@@ -112,3 +112,21 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
+
+// ---- one click, one thing
+
+// A second click while the answer is on its way would do it twice: two comments, two chains.
+const SENT_AGAIN_AFTER_MS = 10_000;
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  // What a script or htmx sends is theirs to count.
+  if (event.defaultPrevented || (event.submitter?.getAttribute("formmethod") ?? form.method) !== "post") return;
+  if (performance.now() - Number(form.dataset.sent ?? -Infinity) < SENT_AGAIN_AFTER_MS) event.preventDefault();
+  else form.dataset.sent = performance.now();
+});
+
+// Back to a page that the browser kept: nothing is on its way from it.
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+});

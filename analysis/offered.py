@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
 
 from analysis.commands import selectors as commands
 from analysis.pipelines import registry
@@ -64,8 +68,15 @@ def known(name: str, version: str = "") -> Pipeline | None:
     return registry.all_pipelines().get(name)
 
 
-def in_words(pipeline: Pipeline) -> str:
-    """Return a sentence on how a pipeline computes: what its class says; of a command, what was said of it."""
+def in_words(pipeline: Pipeline, parameters: Mapping[str, Any] | None = None) -> str:
+    """Return how a pipeline computes: in its own sentences on these ``parameters``, where it has any.
+
+    Otherwise in one sentence: what its class says; of a command, what was said of it.
+    """
+    if parameters is not None:
+        with suppress(ValidationError):
+            if said := pipeline.methods(pipeline.parameters.model_validate(parameters)):
+                return said
     if pipeline.name.startswith(registry.COMMANDS):
         return pipeline.summary
     return " ".join((type(pipeline).__doc__ or "").partition("\n\n")[0].split())

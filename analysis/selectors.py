@@ -173,7 +173,7 @@ def methods_text(of: Result, *, outside: bool = False) -> str:
     known = offered.known(job.pipeline, job.version)
     # What another version says of itself need not be true of this result.
     same = known is not None and known.version == job.version
-    method = offered.in_words(known) if known and same else ""
+    method = offered.in_words(known, job.parameters) if known and same else ""
     settings_used = [
         Setting((row["help"] if same else "") or row["label"], row["value"], row["unit"])
         for row in parameter_table(job.pipeline, job.version, job.parameters)

@@ -168,6 +168,10 @@ class Pipeline:
         """Whether a worker with a GPU should compute this, where there is one."""
         return False
 
+    def methods(self, parameters: Any) -> str:  # noqa: ARG002
+        """Return what was done with these parameters, in sentences as they stand in a paper; empty to leave it."""
+        return ""
+
     def run(self, run: Run) -> Output:  # noqa: ARG002 - the signature is what subclasses fill
         """Compute. Raise ``PipelineError`` with one sentence when an input or a parameter is wrong."""
         raise TypeError(f"{type(self).__name__} does not say how it runs")

@@ -198,6 +198,13 @@ class DecodePositionParameters(PositionDecodingParameters):
         le=10_000,
     )
 
+    @property
+    def planned_shifts(self) -> int:
+        """How many circular shifts are computed."""
+        if self.shifts is not None:
+            return self.shifts
+        return 1000 if self.decoder == "bayesian" else 19
+
 
 class DecodePosition(Pipeline):
     """Decoding of position on a track or in an arena, cross-validated over blocks and tested by circular shifts."""
@@ -219,6 +226,15 @@ class DecodePosition(Pipeline):
     def gains_from_gpu(self, parameters: TrackDecodingParameters) -> bool:
         """Whether a network is to learn."""
         return parameters.learns_in_torch
+
+    def methods(self, parameters: DecodePositionParameters) -> str:
+        """Return what was decoded and how it was tested."""
+        from analysis.pipelines.position_words import position_methods, shift_methods
+
+        said = position_methods(parameters)
+        if shifts := parameters.planned_shifts:
+            said.append(shift_methods(shifts, parameters))
+        return " ".join(said)
 
     def run(self, run: Run) -> Output:
         """Decode; ``PipelineError`` when data do not suffice, with the sentence that says what is missing."""
@@ -314,8 +330,7 @@ def _decode(run: Run) -> Output:
     rng = np.random.default_rng(run.seed)
     null: NDArray[np.floating] = np.zeros(0)
     shifted_errors: NDArray[np.floating] = np.zeros(0)
-    shifts = (1000 if settings.decoder == "bayesian" else 19) if settings.shifts is None else settings.shifts
-    if shifts:
+    if shifts := settings.planned_shifts:
         lags = permutation.shift_lags(
             counts.shape[0],
             shifts=shifts,

@@ -142,6 +142,41 @@ class DecodeSequence(Pipeline):
     )
     parameters = DecodeSequenceParameters
 
+    def methods(self, parameters: DecodeSequenceParameters) -> str:
+        """Return what was decoded and how it was tested."""
+        whose = "units labelled good" if parameters.which_units == "good" else "units"
+        until = "the end of the trial" if parameters.stop is None else f"{parameters.stop:g} s after it"
+        theta = f"theta ({parameters.low:g} to {parameters.high:g} Hz)"
+        following = (
+            f"rates that follow {theta} around phases of their own for odours past, present and next, with base and "
+            "drives fitted by variational Bayes"
+        )
+        by = {
+            "theta": following,
+            "counts": "the mean counts of every odour",
+            "auto": f"{following}, or, where no LFP was recorded, by the mean counts of every odour",
+        }
+        drawn = f", of which every odour had as many, drawn {parameters.draws} times" if parameters.draws else ""
+        said = [
+            (
+                f"Odours were decoded from the spikes of {whose} with at least {parameters.least_spikes} spikes, from "
+                f"{parameters.start:g} s after the poke to {until}, with a Poisson likelihood and a uniform prior over "
+                f"odours (Zhang et al. 1998), by {by[parameters.decoder]}."
+            ),
+            (
+                f"Rates were learned from correct in-sequence trials{drawn}; all trials were decoded in "
+                f"{parameters.folds} parts, each from rates that it took no part in."
+            ),
+            f"Over time, spikes were counted in windows of {parameters.window:g} s, {parameters.step:g} s apart.",
+        ]
+        if parameters.permutations:
+            said.append(
+                f"Chance was taken from {parameters.permutations} shuffles of the labels within the session, each with "
+                "the whole cross-validation repeated; p = (1 + k) / (1 + n), where k of n shuffles did at least as "
+                "well."
+            )
+        return " ".join(said)
+
     def run(self, run: Run) -> Output:
         """Decode; ``PipelineError`` where trials, units or times do not suffice."""
         from threadpoolctl import threadpool_limits

@@ -98,6 +98,36 @@ class SpikesFields(Pipeline):
     )
     parameters = SpikesFieldsParameters
 
+    def methods(self, parameters: SpikesFieldsParameters) -> str:
+        """Return how maps were made and tested."""
+        whose = "units labelled good" if parameters.which_units == "good" else "units"
+        unit = "cm/s" if parameters.speed_unit == "cm/s" else "% of the track or of the longer side per second"
+        where = {
+            "track": f"in {parameters.place_bins} bins along the track, each running direction by itself",
+            "open": f"in squares of which {parameters.place_bins} lie along the longer side",
+            "auto": f"in {parameters.place_bins} bins along the track, each running direction by itself, or, where no "
+            f"line explained {_LINE:.0%} of the movement, in squares of which {parameters.place_bins} lie along the "
+            "longer side",
+        }
+        said = [
+            (
+                f"Rate maps of {whose} with at least {parameters.least_spikes} spikes were computed "
+                f"{where[parameters.space]}, of time in which the animal moved faster than "
+                f"{parameters.speed_threshold:g} {unit}: spikes and time were smoothed by a Gaussian with a standard "
+                f"deviation of {parameters.smoothing:g} place bins and divided; places visited for less than "
+                f"{parameters.least_time:g} s stayed unknown."
+            ),
+        ]
+        if parameters.shifts:
+            said.append(
+                "Spatial information (Skaggs et al. 1993) was compared with that of "
+                f"{parameters.shifts} circular shifts of each unit's spikes along the running time by at least "
+                f"{parameters.shortest_shift:g} s, p = (1 + k) / (1 + n); a place cell has p below "
+                f"{parameters.alpha:g} and at least {parameters.least_information:g} bits per spike."
+            )
+        said.append(f"A field reaches as far as {parameters.field_share:.0%} of its peak.")
+        return " ".join(said)
+
     def run(self, run: Run) -> Output:
         """Map; ``PipelineError`` when the recordings do not overlap, nobody runs or no unit has enough spikes."""
         from analysis.methods.errors import InvalidDataError

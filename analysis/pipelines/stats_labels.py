@@ -84,6 +84,19 @@ class StatsLabels(ShardedPipeline):
     )
     parameters = LabelParameters
 
+    def methods(self, parameters: LabelParameters) -> str:
+        """Return what was decoded and how it was tested."""
+        whose = "units labelled good" if parameters.which_units == "good" else "all units"
+        until = "the end" if parameters.stop is None else f"{parameters.stop:g} s"
+        return (
+            f"Odours of correct in-sequence trials were decoded from the spike counts of {whose} between "
+            f"{parameters.start:g} s and {until} of each trial, with a Poisson likelihood and a uniform prior (Zhang "
+            f"et al. 1998), in {parameters.folds} parts of the trials, each from rates that it took no part in. The "
+            f"mean decoded probability of the true odour was compared with that under {parameters.permutations} "
+            "shuffles of the labels within the session, each with the whole cross-validation repeated; "
+            "p = (1 + k) / (1 + n), where k of n shuffles did at least as well."
+        )
+
     def items(self, parameters: LabelParameters) -> int:
         """Return how many shuffles there are."""
         return parameters.permutations

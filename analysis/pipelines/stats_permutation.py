@@ -70,6 +70,12 @@ class StatsPermutation(ShardedPipeline):
         """Return PyTorch for networks. They learn on the CPU: digits of a GPU would tell who computed which part."""
         return {"torch": "decoder"} if parameters.learns_in_torch else {}
 
+    def methods(self, parameters: PermutationParameters) -> str:
+        """Return what was decoded and how it was tested."""
+        from analysis.pipelines.position_words import position_methods, shift_methods
+
+        return " ".join([*position_methods(parameters), shift_methods(parameters.permutations, parameters)])
+
     def items(self, parameters: PermutationParameters) -> int:
         """Return how many permutations there are."""
         return parameters.permutations

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from analysis.export.methods_text import Setting, methods_paragraph
+from analysis.offered import in_words
+from analysis.pipelines import registry
 
 PROVENANCE = {
     "pipeline": "ephys.spikes",
@@ -45,3 +49,51 @@ def test_what_is_not_known_is_left_out():
         "The LFP recording “a” (no file) was analysed with lab.step 2."
     )
     assert methods_paragraph({}, method="", settings=[]) == ""
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "parameters", "said", "not_said"),
+    [
+        (
+            "decode.position", {"place_bins": 40, "guard": 1.2, "window": 0.5},
+            ["cut into 40 bins", "each count over 0.5 s", "prior was the occupancy",
+             "10 contiguous blocks of equal time", "1.2 s left out", "1000 circular shifts"],
+            ["inner blocks", "two dimensions"],
+        ),
+        (
+            "decode.position",
+            {"decoder": "state-space-causal", "arena": "open-field", "which_units": "good", "shifts": 0},
+            ["two dimensions, in squares of which 25", "units labelled good", "from the spikes up to it",
+             "5 inner blocks"],
+            ["circular shifts", "Bayesian"],
+        ),
+        (
+            # Those that choose their own window count in single bins, whatever window is set.
+            "stats.permutation", {"decoder": "ridge", "window": 0.5, "guard": 2, "permutations": 37},
+            ["ridge regression", "37 circular shifts"], ["each count over"],
+        ),
+        (
+            "decode.sequence", {"decoder": "counts", "permutations": 0, "draws": 0, "folds": 4},
+            ["by the mean counts of every odour", "decoded in 4 parts"], ["theta", "shuffles", "drawn"],
+        ),
+        ("stats.labels", {"stop": 1.5, "permutations": 99}, ["between 0 s and 1.5 s", "under 99 shuffles"], []),
+        ("spikes.fields", {"space": "open", "shifts": 500}, ["500 circular shifts", "in squares"], ["along the track"]),
+        ("spikes.fields", {"space": "track", "shifts": 0}, ["each running direction"], ["place cell", "squares"]),
+    ],
+)  # fmt: skip
+def test_what_was_done_is_said_in_sentences_that_hold_for_the_parameters(pipeline, parameters, said, not_said):
+    known = registry.get(pipeline)
+    text = in_words(known, parameters)
+    assert text == known.methods(known.parameters.model_validate(parameters))
+    for words in said:
+        assert words in text
+    for words in not_said:
+        assert words not in text
+    assert text.endswith(".")
+
+
+def test_without_sentences_of_its_own_and_with_parameters_of_another_day_a_pipeline_is_told_in_one():
+    assert registry.get("ephys.spikes").methods(None) == ""
+    for parameters in ({}, {"no_longer": 1}, None):
+        assert in_words(registry.get("ephys.spikes"), parameters).startswith("Zero-phase band pass")
+    assert not in_words(registry.get("decode.position"), {"no_longer": 1}).startswith("Position along")

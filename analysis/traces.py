@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from analysis.drawing import placed
 from analysis.drawings import folder_of
 from analysis.jobs.inputs import fingerprint
@@ -61,6 +63,7 @@ def described(user: Any, pk: UUID) -> dict[str, Any]:
         facts = levels.facts if levels else isolated("analysis.readers.traces:describe", placed(of.recording))
     except IsolationError as error:
         raise _cannot(error) from error
+    quality = _quality(of.recording, facts["channels"])
     return {
         **facts,
         "mark": of.mark,
@@ -70,16 +73,36 @@ def described(user: Any, pk: UUID) -> dict[str, Any]:
             "job": of.job.pk if of.job else None,
             "finest": levels.finest if levels else None,
         },
-        "quality": _quality(of.recording, facts["channels"]),
+        "quality": quality,
+        "cleaning": traces.cleanable(facts["channels"], facts["rate"], quality["labels"] if quality else None),
         "may_compute": can(user, "change", of.recording),
     }
 
 
-def window(user: Any, pk: UUID, asked: tuple[int, int, int, int, int], *, mark: str = "") -> bytes:
+@dataclass(frozen=True)
+class Cleaning:
+    """What is done to samples before they are drawn; the common median is over what an ``inspection`` found good."""
+
+    high_pass: bool = False
+    reference: bool = False
+    inspection: UUID | None = None
+
+    def __bool__(self) -> bool:
+        """Return whether anything is done."""
+        return self.high_pass or self.reference
+
+
+AS_READ = Cleaning()
+
+
+def window(
+    user: Any, pk: UUID, asked: tuple[int, int, int, int, int], *, mark: str = "", how: Cleaning = AS_READ
+) -> bytes:
     """Return a stretch of a recording, packed by ``analysis.readers.traces``, from its overview where that will do.
 
     ``asked`` are the values of a ``Window``. ``Conflict`` for what the recording does not have, what cannot be read,
-    and when ``mark`` is that of other files or another way to read them.
+    too long a stretch to be filtered, and when ``mark`` is that of other files or another way to read them.
+    ``NotFound`` when ``how`` names an inspection that is none of this recording.
     """
     from analysis.readers.traces import Window
 
@@ -87,6 +110,12 @@ def window(user: Any, pk: UUID, asked: tuple[int, int, int, int, int], *, mark: 
     if mark and mark != of.mark:
         raise Conflict("The recording is another one now, or read in another way: load the page again.")
     try:
+        if how:
+            good = _good(of.recording, how.inspection) if how.reference and how.inspection else None
+            done = {"high_pass": how.high_pass, "reference": how.reference, "good": good}
+            return base64.b64decode(
+                isolated("analysis.readers.traces:cleaned", placed(of.recording), list(asked), done)
+            )
         levels = _levels(of)
         packed = levels.window(Window(*asked)) if levels else None
         if packed is None:
@@ -115,16 +144,29 @@ def _cannot(error: Exception) -> Conflict:
 
 def _quality(recording: Recording, channels: int) -> dict[str, Any] | None:
     """Return what the last inspection said of every channel; ``None`` where there is none of so many channels."""
-    inspected = Result.objects.filter(
+    result = _inspections(recording).order_by("-created").first()
+    labels = _labels(result) if result else []
+    return {"result": result.pk, "labels": labels} if result and len(labels) == channels else None
+
+
+def _good(recording: Recording, inspection: UUID) -> list[int]:
+    """Return the channels that an inspection of the recording found good; ``NotFound`` when it is none of it."""
+    result = _inspections(recording).filter(pk=inspection).first()
+    if result is None or not (labels := _labels(result)):
+        raise NotFound("There is no such inspection of this recording.")
+    return [channel for channel, label in enumerate(labels) if label == "good"]
+
+
+def _inspections(recording: Recording) -> QuerySet[Result]:
+    return Result.objects.filter(
         job__pipeline=INSPECTED, job__inputs__recording=recording, job__state=JobState.SUCCEEDED
     )
-    result = inspected.order_by("-created").first()
-    if result is None:
-        return None
+
+
+def _labels(inspection: Result) -> list[str]:
     try:
-        with (folder_of(result) / "artifacts" / INSPECTION).open(encoding="utf-8", newline="") as file:
-            labels = [row["label"] for row in csv.DictReader(file)]
+        with (folder_of(inspection) / "artifacts" / INSPECTION).open(encoding="utf-8", newline="") as file:
+            return [row["label"] for row in csv.DictReader(file)]
     except (OSError, ValueError, KeyError):
         # Its page says that its files are gone; the traces are drawn without it.
-        return None
-    return {"result": result.pk, "labels": labels} if len(labels) == channels else None
+        return []

@@ -21,7 +21,7 @@ FILES_OPEN = 128
 REPLY_BYTES = 16 << 20
 # What most headers and pages need, loaded once and shared by all forks.
 PRELOADED = (
-    "numpy", "h5py", "scipy.io", "av", "neo.rawio", "probeinterface", "analysis.readers.describing",
+    "numpy", "h5py", "scipy.io", "scipy.signal", "av", "neo.rawio", "probeinterface", "analysis.readers.describing",
     "analysis.readers.traces", "analysis.readers.unitsheet",
 )  # fmt: skip
 

@@ -38,6 +38,14 @@ class QualitySerializer(serializers.Serializer):
     labels = serializers.ListField(child=serializers.CharField(), help_text="good, dead, noisy ... of each channel.")
 
 
+class CleaningSerializer(serializers.Serializer):
+    """What can be done to samples before they are drawn."""
+
+    samples = serializers.IntegerField(help_text="So many are filtered at a time.")
+    high_pass = serializers.FloatField(allow_null=True, help_text="Hz; null where the recording is too slow for it.")
+    reference = serializers.BooleanField(help_text="Whether there are enough good channels for a common median.")
+
+
 class TracesSerializer(serializers.Serializer):
     """What a viewer must know of a recording of voltage."""
 
@@ -54,6 +62,7 @@ class TracesSerializer(serializers.Serializer):
     readable = serializers.IntegerField(help_text="Samples that are read at a time where there is no overview.")
     overview = OverviewSerializer()
     quality = QualitySerializer(allow_null=True)
+    cleaning = CleaningSerializer()
     may_compute = serializers.BooleanField(help_text="Whether you may queue the overview.")
 
 
@@ -70,6 +79,15 @@ class WindowQuery(serializers.Serializer):
     )
     first = serializers.IntegerField(min_value=0, max_value=2**16 - 1, default=0, help_text="First channel, from 0.")
     channels = serializers.IntegerField(min_value=1, max_value=MOST_CHANNELS, default=64, help_text="At most so many.")
+    high_pass = serializers.BooleanField(
+        default=False, help_text="Filter above 300 Hz, forward and backward; the samples themselves are read."
+    )
+    reference = serializers.BooleanField(
+        default=False, help_text="Take the median over the good channels off each sample, after the filter."
+    )
+    inspection = serializers.UUIDField(
+        required=False, help_text="Result of ephys.inspect that says which channels are good; all when left out."
+    )
     mark = serializers.RegexField(
         "^[0-9a-f]{64}$", required=False, help_text="As the description has it; the reply may then be kept for a day."
     )
@@ -122,12 +140,16 @@ class WindowView(APIView):
         responses={(200, "application/octet-stream"): OpenApiTypes.BINARY, 409: CANNOT},
     )
     def get(self, request: Request, recording: Any) -> HttpResponse:
-        """Return a stretch, from the overview where its bins are fine enough, else from the recording itself."""
+        """Return a stretch, from the overview where its bins are fine enough, else from the recording itself.
+
+        With a filter or a common reference it is always the recording itself, and a short one.
+        """
         query = WindowQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
         asked = query.validated_data
         mark = asked.get("mark", "")
         window = (asked["start"], asked["stop"], asked["columns"], asked["first"], asked["channels"])
-        packed = traces.window(request.user, recording, window, mark=mark)
+        how = traces.Cleaning(asked["high_pass"], asked["reference"], asked.get("inspection"))
+        packed = traces.window(request.user, recording, window, mark=mark, how=how)
         headers = {"Cache-Control": KEPT if mark else "private, no-store"}
         return HttpResponse(packed, content_type="application/octet-stream", headers=headers)

@@ -231,3 +231,32 @@ def test_all_channels_are_scrolled_through_frame_by_frame(page):
     if os.environ.get("LAB_TEST_PICTURES"):
         print(f"{CHANNELS} channels: {frames:.1f} frames/s")  # noqa: T201 - what docs/measurements.md tells
     assert frames >= LEAST_FRAMES
+
+
+def drawn(page: Any) -> str:
+    return page.locator("#traces").get_attribute("data-drawn")
+
+
+def test_a_filter_and_a_common_median_are_taken_where_the_window_is_short(page):
+    press(page, *["."] * 5)
+    recorded = state(page)["microvolts"]
+    while state(page)["span"] > RATE / 4:
+        press(page, "+")
+    page.get_by_label("high-pass 300 Hz").check()
+    page.get_by_label("common median off").check()
+    settled(page)
+    assert drawn(page) == "high_pass reference"
+    assert page.locator("#traces-clean-note").inner_text() == ""
+    # Noise without its slow part is lower: the height is chosen anew, and comes back with what was recorded.
+    assert 0 < state(page)["microvolts"] <= recorded
+    assert page.locator("#traces-error").is_hidden()
+    press(page, *["-"] * 8)
+    assert drawn(page) == "recorded"
+    assert state(page)["microvolts"] == recorded
+    assert page.get_by_label("high-pass 300 Hz").is_disabled()
+    assert "Shown as recorded: a window is filtered up to about" in page.locator("#traces-clean-note").inner_text()
+    press(page, *["+"] * 8)
+    assert drawn(page) == "high_pass reference"
+    page.get_by_label("common median off").uncheck()
+    settled(page)
+    assert drawn(page) == "high_pass"

@@ -182,3 +182,73 @@ def test_only_voltage_has_traces(api, lab, put):
         by=LABORATORY, session=lab.session, kind="events", format="csv", files=[{"path": put("t.csv", b"time\n1\n")}]
     )
     assert api("administrator").get(addresses(times)[0]).status_code == 404
+
+
+@pytest.fixture
+def shared(lab, settings):
+    """Ten channels at 20 kHz that share a slow wave and a hum; channel 9 is broken, channel 4 has a spike at 1 s."""
+    time = np.arange(4 * RATE) / RATE
+    common = 900 * np.sin(2 * np.pi * 6 * time) + 250 * np.sin(2 * np.pi * 900 * time)
+    voltage = np.random.default_rng(8).normal(common[:, None], 20, (4 * RATE, 10))
+    voltage[RATE : RATE + 6, 4] -= 700
+    voltage[:, 9] = np.random.default_rng(9).normal(0, 5000, 4 * RATE)
+    table = voltage.round().clip(-32000, 32000).astype(np.int16)
+    path = Path(settings.LAB_DATA_ROOT) / "shared.bin"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.tofile(path)
+    recording = services.register_recording(
+        by=LABORATORY, session=lab.session, kind="ephys", format="raw-binary", files=[{"path": path.name}],
+        parameters={"rate": RATE, "channels": 10, "dtype": "int16", "gain_to_uV": GAIN},
+    )  # fmt: skip
+    return SimpleNamespace(recording=recording, table=table, path=path)
+
+
+def test_a_short_stretch_is_filtered_and_the_median_of_good_channels_taken_off(api, lab, shared):
+    described, window = addresses(shared.recording)
+    folder = computed(lab.experimenter, shared, "ephys.inspect", "d" * 64)
+    labels = ["good"] * 9 + ["noisy"]
+    (folder / "channels.csv").write_text("channel,label\n" + "".join(f"{n},{one}\n" for n, one in enumerate(labels)))
+    told = api("viewer").get(described).json()
+    assert told["cleaning"] == {"samples": 2**22 // 10, "high_pass": 300.0, "reference": True}
+    from scipy.signal import butter, sosfiltfilt
+
+    sections = butter(3, 300, "highpass", fs=RATE, output="sos")
+    passed = sosfiltfilt(sections, shared.table * GAIN, axis=0)
+    expected = passed - np.median(passed[:, :9], axis=1, keepdims=True)
+    asked = f"{window}?start=19900&stop=20100&first=3&channels=7&mark={told['mark']}"
+    reply = api("viewer").get(f"{asked}&high_pass=true&reference=true&inspection={told['quality']['result']}")
+    found = unpack(reply.content)
+    assert (found.start, found.width, found.first, found.columns.shape) == (19_900, 1, 3, (200, 1, 7))
+    # Packed to 1/65534 of a channel's range.
+    assert np.allclose(found.columns[:, 0] * found.gain + found.offset, expected[19_900:20_100, 3:], atol=0.3)
+    # The broken channel would have been in the median; the filter alone leaves what all share.
+    alone = unpack(api("viewer").get(f"{asked}&high_pass=true").content)
+    assert np.allclose(alone.columns[:, 0] * alone.gain + alone.offset, passed[19_900:20_100, 3:], atol=0.3)
+    # Over bins the lowest and highest are those of what was filtered.
+    bins = unpack(api("viewer").get(f"{window}?start=19200&stop=20480&columns=20&high_pass=1&channels=10").content)
+    cut = passed[19_200:20_480].reshape(20, 64, 10)
+    low_and_high = np.stack([cut.min(axis=1), cut.max(axis=1)], axis=1)
+    assert np.allclose(bins.columns * bins.gain + bins.offset, low_and_high, atol=0.4)
+
+
+def test_what_cannot_be_filtered_is_told(api, lab, voltage, shared, settings):
+    six, ten = addresses(voltage.recording)[1], addresses(shared.recording)[1]
+    assert api("viewer").get(addresses(voltage.recording)[0]).json()["cleaning"]["reference"] is False
+    few = api("viewer").get(f"{six}?stop=500&reference=true")
+    assert few.status_code == 409
+    assert "8 good channels or more" in few.json()["detail"]
+    folder = computed(lab.experimenter, voltage, "ephys.inspect", "e" * 64)
+    (folder / "channels.csv").write_text("channel,label\n0,good\n")
+    other = api("viewer").get(f"{ten}?stop=500&reference=true&inspection={Result.objects.get().pk}")
+    assert other.status_code == 404
+    os.truncate(os.open(settings.LAB_DATA_ROOT / "slow.bin", os.O_CREAT | os.O_WRONLY), 2 * 5_000_000)
+    slow = services.register_recording(
+        by=LABORATORY, session=lab.session, kind="lfp", format="raw-binary", files=[{"path": "slow.bin"}],
+        parameters={"rate": 1000, "channels": 1, "dtype": "int16", "gain_to_uV": GAIN},
+    )  # fmt: skip
+    described, window = addresses(slow)
+    assert api("viewer").get(described).json()["cleaning"]["high_pass"] is None
+    assert "too little above 300 Hz" in api("viewer").get(f"{window}?stop=500&high_pass=true").json()["detail"]
+    long = api("viewer").get(f"{window}?stop=5000000&high_pass=true")
+    assert long.status_code == 409
+    assert "are filtered at a time" in long.json()["detail"]

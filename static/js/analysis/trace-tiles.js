@@ -5,6 +5,7 @@
 
 export const COLUMNS = 512;
 const AT_ONCE = 6;
+const FILTERED_AT_ONCE = 2; // the server keeps so many processes that filter
 const KEPT_BYTES = 160e6;
 const COARSER = 7; // In place of a tile serves one of bins up to 2^7 times as wide.
 const GAP_MS = 3000; // After an error, until the same is asked for again.
@@ -32,9 +33,9 @@ function unpacked(buffer) {
 }
 
 export class Tiles {
-  // `changed` is called when one has come, `say` with a sentence when one cannot.
-  constructor(url, { changed, say }) {
-    Object.assign(this, { url, changed, say, kept: new Map(), asked: new Map(), failed: new Map(), bytes: 0 });
+  // `changed` is called when one has come, `say` with a sentence when one cannot; `more` goes with every request.
+  constructor(url, { changed, say, more = {} }) {
+    Object.assign(this, { url, changed, say, more, atOnce: Object.keys(more).length ? FILTERED_AT_ONCE : AT_ONCE, microvolts: 0, kept: new Map(), asked: new Map(), failed: new Map(), bytes: 0 });
   }
 
   // Another mark is that of other files.
@@ -59,6 +60,12 @@ export class Tiles {
     return null;
   }
 
+  // Nothing is waited for any more.
+  leave() {
+    for (const ended of this.asked.values()) ended.abort();
+    this.asked.clear();
+  }
+
   // Ask for what is seen and then for what is next to it, and no longer for anything else; returns how many are missing.
   want({ seen, next }) {
     const missing = (tile) => !this.kept.has(tile.key);
@@ -68,7 +75,7 @@ export class Tiles {
     const keys = new Set(queue.map((tile) => tile.key));
     for (const [key, ended] of this.asked) if (!keys.has(key)) { this.asked.delete(key); ended.abort(); }
     for (const tile of queue) {
-      if (this.asked.size >= AT_ONCE) break;
+      if (this.asked.size >= this.atOnce) break;
       if (!this.asked.has(tile.key)) this.ask(tile);
     }
     return seen.filter(missing).length;
@@ -79,7 +86,7 @@ export class Tiles {
     this.asked.set(key, ended);
     const start = index * width * COLUMNS;
     const stop = Math.min(this.samples, start + width * COLUMNS);
-    const query = new URLSearchParams({ start, stop, columns: COLUMNS, first, channels, mark: this.mark });
+    const query = new URLSearchParams({ start, stop, columns: COLUMNS, first, channels, mark: this.mark, ...this.more });
     try {
       const reply = await fetch(`${this.url}?${query}`, { signal: ended.signal });
       if (!reply.ok) throw new Error((await reply.json()).detail);

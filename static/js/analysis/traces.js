@@ -3,6 +3,7 @@
 // What is missing is drawn paler from a coarser tile until it comes.
 
 const GROUPS = [32, 128]; // channels of a tile
+const ALL = 512;
 const AXIS = 24;
 const MICROVOLTS = [10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000];
 
@@ -12,10 +13,13 @@ const canvas = part("traces-canvas");
 const brush = canvas.getContext("2d", { alpha: false });
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 // Modules are served under hashed names: the page says that of the other.
-const { COLUMNS, Tiles, keyOf } = await import(part("traces").dataset.tiles);
+const [{ COLUMNS, Tiles, keyOf }, { Cleaning }] = await Promise.all([section.dataset.tiles, section.dataset.clean].map((name) => import(name)));
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
-const tiles = new Tiles(`${section.dataset.url}window/`, { changed: redraw, say });
+const tilesWith = (more) => new Tiles(`${section.dataset.url}window/`, { changed: redraw, say, more });
+const recorded = tilesWith({});
+const cleaning = new Cleaning({ raw: recorded, make: tilesWith, columns: COLUMNS, changed: redraw, part });
+let tiles = recorded; // those that are drawn
 let told = null; // what the server says of the recording
 let order = []; // channels from the top of the page downwards
 let baseline = null; // uV of each channel that is drawn in the middle of its row
@@ -25,7 +29,8 @@ const view = { start: 0, span: 0, top: 0, rows: 16, microvolts: 0 };
 
 // ---- which tiles
 
-const groupSize = () => (view.rows <= GROUPS[0] ? GROUPS[0] : GROUPS[1]);
+// A common median reads all channels, whichever are asked for.
+const groupSize = () => (tiles.more.reference ? ALL : view.rows <= GROUPS[0] ? GROUPS[0] : GROUPS[1]);
 
 // The narrowest bins of which a column is no wider than a pixel, as far as they can be had.
 function widthFor(perPixel) {
@@ -163,8 +168,19 @@ function chooseGain(width, each) {
   view.microvolts = MICROVOLTS.find((value) => value >= typical) ?? typical;
 }
 
+// What was filtered is lower than what was recorded: each has its own height and middles.
+function drawFrom(source) {
+  if (source === tiles) return;
+  tiles.leave();
+  tiles.microvolts = view.microvolts;
+  tiles = source;
+  view.microvolts = tiles.microvolts;
+  baseline.fill(NaN);
+}
+
 function draw() {
   const width = widthFor(view.span / size.width);
+  drawFrom(cleaning.tiles(width, size.width));
   const waiting = tiles.want(wanted(width));
   const each = groupSize();
   if (!view.microvolts && !waiting) chooseGain(width, each);
@@ -189,7 +205,7 @@ function draw() {
   brush.fillRect(0, 0, canvas.width, canvas.height);
   brush.putImageData(picture, size.left, 0);
   drawFrame();
-  Object.assign(section.dataset, { start: view.start, span: view.span, bin: width, top: view.top, rows: view.rows, microvolts: view.microvolts, waiting, ratio: size.ratio, left: size.left, height: size.height });
+  Object.assign(section.dataset, { start: view.start, span: view.span, bin: width, top: view.top, rows: view.rows, microvolts: view.microvolts, waiting, drawn: tiles === recorded ? "recorded" : Object.keys(tiles.more).join(" "), ratio: size.ratio, left: size.left, height: size.height });
   part("traces-wait").hidden = view.microvolts > 0;
 }
 
@@ -434,14 +450,16 @@ async function describe() {
   const answer = await reply.json();
   if (!reply.ok) throw new Error(answer.detail);
   told = answer;
-  tiles.of(told);
+  recorded.of(told);
+  cleaning.of(told);
   // Towards the surface of the brain is up.
   order = Array.from({ length: told.channels }, (_, channel) => channel);
   if (told.positions) order.sort((a, b) => told.positions[b][1] - told.positions[a][1] || told.positions[a][0] - told.positions[b][0]);
-  const bad = told.quality ? told.quality.labels.filter((label) => label !== "good").length : 0;
+  const bad = told.quality ? told.quality.labels.filter((label) => label !== "good") : [];
+  const kinds = [...new Set(bad)].map((label) => `${bad.filter((one) => one === label).length} ${label}`).join(", ");
   const link = part("traces-quality");
   link.hidden = false;
-  link.textContent = told.quality ? `${told.channels - bad} of ${told.channels} channels are good: probe map and noise` : "Find the bad channels";
+  link.textContent = told.quality ? `${told.channels - bad.length} of ${told.channels} channels are good${kinds && ` (✕ ${kinds})`}: probe map and noise` : "Find the bad channels";
   link.href = told.quality ? `/results/${told.quality.result}/` : `/jobs/new/?recording=${section.dataset.recording}&pipeline=ephys.inspect`;
   if (!told.quality && !told.may_compute) link.hidden = true;
   offer();

@@ -12,16 +12,24 @@ import os
 import subprocess
 import sys
 import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 SECONDS = 30.0
-# Further ones are started while all are busy, and end when they have answered.
+# While all of them are busy one is waited for so long (s): most files take a small part of that, and to start one takes
+# seconds of processor time. Then a further one is started, which ends when it has answered.
 KEPT = 2
+PATIENCE = 10.0
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH", "TMPDIR")
 ROOT = Path(__file__).resolve().parents[1]
 
 _lock = threading.Lock()
+_given = threading.Condition(_lock)
+# How many are asked something now, by the process that asks: one that was forked of this starts with none.
+_busy: Counter[int] = Counter()
 _idle: list[tuple[int, subprocess.Popen[bytes]]] = []
 
 
@@ -37,17 +45,35 @@ def isolated(function: str, *arguments: Any, seconds: float = SECONDS) -> Any:
     request = {"function": function, "arguments": arguments, "seconds": seconds}
     line = json.dumps(request).encode() + b"\n"
     for _ in range(2):
-        process = _taken()
-        reply = _asked(process, line)
+        with _turn():
+            process = _taken()
+            reply = _asked(process, line)
+            if reply:
+                _given_back(process)
+            else:
+                # It was ended from outside, perhaps while it was idle: another is asked, once.
+                _ended(process)
         if reply:
-            _given_back(process)
             told = json.loads(reply)
             if "error" in told:
                 raise IsolationError(told["error"])
             return told["value"]
-        # It was ended from outside, perhaps while it was idle: another is asked, once.
-        _ended(process)
     raise IsolationError("the process that reads headers was ended from outside; try again")
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """Wait until one of those that are kept is free, or long enough."""
+    owner = os.getpid()
+    with _given:
+        _given.wait_for(lambda: _busy[owner] < KEPT, PATIENCE)
+        _busy[owner] += 1
+    try:
+        yield
+    finally:
+        with _given:
+            _busy[owner] -= 1
+            _given.notify()
 
 
 def _taken() -> subprocess.Popen[bytes]:

@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, path
 from rest_framework.routers import SimpleRouter
 
-from analysis.api import bundles, chains, commands, discussion, labels, sharing, traces, views
+from analysis.api import bundles, chains, commands, discussion, labels, sharing, trace_events, traces, views
 
 router = SimpleRouter()
 router.register("jobs", views.JobViewSet, basename="job")
@@ -29,6 +29,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("results/<uuid:result>/artifacts/<path:name>", views.ArtifactView.as_view(), name="result-artifact"),
     path("recordings/<uuid:recording>/traces/", traces.TracesView.as_view(), name="recording-traces"),
     path("recordings/<uuid:recording>/traces/window/", traces.WindowView.as_view(), name="recording-traces-window"),
+    path(
+        "recordings/<uuid:recording>/traces/sources/",
+        trace_events.SourcesView.as_view(),
+        name="recording-traces-sources",
+    ),
+    path(
+        "recordings/<uuid:recording>/traces/events/", trace_events.EventsView.as_view(), name="recording-traces-events"
+    ),
     path("recordings/<uuid:recording>/units/", labels.UnitsView.as_view(), name="recording-units"),
     *router.urls,
 ]

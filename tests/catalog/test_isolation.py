@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from django.urls import reverse
 
-from sessions import formats, services
+from sessions import formats, isolation, services
 from sessions.errors import Invalid
 from sessions.isolation import IsolationError, isolated
 from tests.methods import acquired
@@ -95,3 +97,24 @@ def test_a_missing_gain_is_asked_for_on_the_page(lab, client, settings, put):
     )
     page = client.get(reverse("lab:recording", args=[recording.pk])).content.decode()
     assert "do not say the gain" not in page
+
+
+def test_many_questions_at_once_are_answered_by_the_few_processes_that_are_kept():
+    def started() -> set[int]:
+        # Children of this process that read files for it.
+        names = subprocess.run(
+            ["ps", "--ppid", str(os.getpid()), "-o", "pid=,args="], capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        return {int(line.split()[0]) for line in names if "sessions.isolated" in line}
+
+    seen: set[int] = set()
+
+    def ask(number: int) -> float:
+        value = isolated("math:sqrt", float(number))
+        seen.update(started())
+        return value
+
+    ask(0)
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(ask, range(12))) == [number**0.5 for number in range(12)]
+    assert 1 <= len(seen) <= isolation.KEPT

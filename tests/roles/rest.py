@@ -181,6 +181,11 @@ ANALYSES = {
     # Its file does not say the unit.
     "recording-traces": _shows("recording", codes=(401, 404, 409, 409, 409, 409)),
     "recording-traces-window": _shows("recording", "?stop=100", (401, 404, 409, 409, 409, 409)),
+    "recording-traces-sources": _shows("recording"),
+    # There is nothing to show.
+    "recording-traces-events": _shows(
+        "recording", "?source=00000000-0000-4000-8000-000000000000&stop=9&start=0", (401, 404, 404, 404, 404, 404)
+    ),
     **_rows("job", post=Ask(ADD, {"pipeline": "ephys.lfp", "recordings": ["{recording}"]})),
     "job-cancel": _does("job", CHANGE),
     "chain-definitions": Address({"get": LIST, "options": OPTIONS}),

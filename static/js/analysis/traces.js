@@ -13,15 +13,18 @@ const canvas = part("traces-canvas");
 const brush = canvas.getContext("2d", { alpha: false });
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 // Modules are served under hashed names: the page says that of the other.
-const [{ COLUMNS, Tiles, keyOf }, { Cleaning }] = await Promise.all([section.dataset.tiles, section.dataset.clean].map((name) => import(name)));
+const { tiles: ofTiles, clean: ofCleaning, events: ofEvents } = section.dataset;
+const [{ COLUMNS, Tiles, keyOf }, { Cleaning }, { Events }] = await Promise.all([ofTiles, ofCleaning, ofEvents].map((name) => import(name)));
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
 const tilesWith = (more) => new Tiles(`${section.dataset.url}window/`, { changed: redraw, say, more });
 const recorded = tilesWith({});
 const cleaning = new Cleaning({ raw: recorded, make: tilesWith, columns: COLUMNS, changed: redraw, part });
+const events = new Events({ section, part, changed: redraw, go: show, say });
 let tiles = recorded; // those that are drawn
 let told = null; // what the server says of the recording
 let order = []; // channels from the top of the page downwards
+let places = []; // the row of each channel
 let baseline = null; // uV of each channel that is drawn in the middle of its row
 let colours = null;
 let size = { width: 0, height: 0, left: 0, ratio: 1 };
@@ -94,6 +97,8 @@ function fit() {
   pixels = new Uint32Array(picture.data.buffer);
 }
 
+const isDark = () => { const [r, g, b] = [0, 8, 16].map((shift) => (colours.ground >> shift) & 255); return r + g + b < 384; };
+const rowOf = (channel) => ({ middle: (places[channel] - view.top + 0.5) * rowHeight(), height: rowHeight() });
 const rowHeight = () => size.height / view.rows;
 const perMicrovolt = () => rowHeight() / view.microvolts;
 const isBad = (channel) => Boolean(told.quality) && told.quality.labels[channel] !== "good";
@@ -204,6 +209,7 @@ function draw() {
   brush.fillStyle = style("--surface");
   brush.fillRect(0, 0, canvas.width, canvas.height);
   brush.putImageData(picture, size.left, 0);
+  events.draw(brush, { ...size, start: view.start, span: view.span, dark: isDark(), rowOf });
   drawFrame();
   Object.assign(section.dataset, { start: view.start, span: view.span, bin: width, top: view.top, rows: view.rows, microvolts: view.microvolts, waiting, drawn: tiles === recorded ? "recorded" : Object.keys(tiles.more).join(" "), ratio: size.ratio, left: size.left, height: size.height });
   part("traces-wait").hidden = view.microvolts > 0;
@@ -298,6 +304,8 @@ function bound() {
 }
 
 function scroll(share) { view.start += share * view.span; bound(); }
+function show(sample) { view.start = sample - view.span / 2; bound(); }
+function jump(direction) { events.jump(direction, view.start + view.span / 2); }
 function scrollRows(rows) { view.top += rows; bound(); }
 
 // What lies at a share of the width stays there.
@@ -330,7 +338,7 @@ const ACTIONS = {
   Home: () => { view.start = 0; bound(); }, End: () => { view.start = told.samples; bound(); },
   ArrowUp: () => scrollRows(-Math.max(1, view.rows / 8)), ArrowDown: () => scrollRows(Math.max(1, view.rows / 8)),
   "+": () => zoom(0.5), "=": () => zoom(0.5), "-": () => zoom(2), "]": () => gain(-1), "[": () => gain(1),
-  ",": () => showRows(0.5), ".": () => showRows(2), c: recentre,
+  ",": () => showRows(0.5), ".": () => showRows(2), c: recentre, n: () => jump(1), p: () => jump(-1),
 };
 
 canvas.addEventListener("keydown", (event) => {
@@ -455,6 +463,8 @@ async function describe() {
   // Towards the surface of the brain is up.
   order = Array.from({ length: told.channels }, (_, channel) => channel);
   if (told.positions) order.sort((a, b) => told.positions[b][1] - told.positions[a][1] || told.positions[a][0] - told.positions[b][0]);
+  places = [];
+  order.forEach((channel, row) => { places[channel] = row; });
   const bad = told.quality ? told.quality.labels.filter((label) => label !== "good") : [];
   const kinds = [...new Set(bad)].map((label) => `${bad.filter((one) => one === label).length} ${label}`).join(", ");
   const link = part("traces-quality");
@@ -483,6 +493,7 @@ async function begin() {
   new ResizeObserver(() => { fit(); bound(); }).observe(canvas);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readColours(); redraw(); });
   section.dataset.ready = "";
+  events.find();
 }
 
 begin();

@@ -1,0 +1,95 @@
+"""Spikes, units and ripples beside the traces of the recording that they were found in, in samples of it.
+
+``found`` is called through ``sessions.isolation``.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.pipelines.base import PipelineError
+from analysis.readers.frame import as_input
+from analysis.readers.signal import open_signal
+from analysis.readers.spikes import read_spikes
+
+# Events that a reply has at most.
+MOST = 20_000
+_CHANNEL = re.compile(r"channel (\d+)")
+
+
+@dataclass(frozen=True)
+class _Events:
+    """``peak``, ``start`` and ``stop`` (s) and ``units`` (numbers of ``labels``), all ``(n,)``, in order of peaks."""
+
+    peak: NDArray[np.floating]
+    start: NDArray[np.floating]
+    stop: NDArray[np.floating]
+    units: NDArray[np.integer]
+    labels: tuple[str, ...]
+
+
+def found(
+    recording: Mapping[str, Any], source: Mapping[str, Any] | str, shift: float, asked: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return events in samples of ``recording``; ``source`` is a recording of spikes, or the path of a ripples' table.
+
+    ``shift`` (s) puts the source's times on the clock of the recording. ``asked`` has ``start`` and ``stop``, or one of
+    ``after`` and ``before`` for the next event on that side (samples), and may have ``unit``. The reply has ``events``,
+    rows of peak, start and stop (samples) and the unit's number, ``more`` that were left out, and the ``units``: name
+    and channel (``None`` where the name does not tell it) of each.
+    """
+    signal = open_signal(as_input(recording))
+    events = _ripples(Path(source)) if isinstance(source, str) else _spikes(source)
+    rows = np.column_stack([events.peak, events.start, events.stop])
+    samples = np.rint((rows + shift - signal.start) * signal.rate).astype(np.int64)
+    units = events.units
+    if asked.get("unit") is not None:
+        kept = units == int(asked["unit"])
+        samples, units = samples[kept], units[kept]
+    peaks = samples[:, 0]
+    if asked.get("after") is not None:
+        first = int(np.searchsorted(peaks, int(asked["after"]), side="right"))
+        chosen = slice(first, first + 1)
+    elif asked.get("before") is not None:
+        last = int(np.searchsorted(peaks, int(asked["before"]), side="left"))
+        chosen = slice(max(0, last - 1), last)
+    else:
+        # A ripple that began before the window may reach into it; none is longer than the longest.
+        longest = int((samples[:, 2] - peaks).max(initial=0))
+        first = int(np.searchsorted(peaks, int(asked["start"]) - longest))
+        chosen = slice(first, int(np.searchsorted(peaks, int(asked["stop"]))))
+    told = [[*map(int, row), int(unit)] for row, unit in zip(samples[chosen][:MOST], units[chosen][:MOST], strict=True)]
+    return {
+        "events": told,
+        "more": max(0, len(samples[chosen]) - MOST),
+        "units": [{"name": name, "channel": _channel(name, signal.n_channels)} for name in events.labels],
+    }
+
+
+def _channel(name: str, n_channels: int) -> int | None:
+    told = _CHANNEL.search(name)
+    return int(told[1]) if told and int(told[1]) < n_channels else None
+
+
+def _spikes(source: Mapping[str, Any]) -> _Events:
+    trains = read_spikes(as_input(source))
+    return _Events(trains.times, trains.times, trains.times, trains.units, trains.labels)
+
+
+def _ripples(path: Path) -> _Events:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [[float(row[name]) for name in ("peak_s", "start_s", "stop_s")] for row in csv.DictReader(file)]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PipelineError("the table of the ripples is gone or damaged") from error
+    table = np.array(rows, float).reshape(-1, 3)
+    peak, start, stop = table[np.argsort(table[:, 0], kind="stable")].T
+    return _Events(peak, start, stop, np.zeros(len(table), int), ("ripple",))

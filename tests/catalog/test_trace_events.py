@@ -1,0 +1,143 @@
+"""Spikes, units and ripples on the traces that they were found in: in its samples, on its clock, or with the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from django.conf import settings as configured
+from django.utils import timezone
+
+from analysis.jobs.models import Job, JobInput, JobState, Result
+from sessions import services
+from sessions.permissions import LABORATORY
+
+pytestmark = pytest.mark.django_db
+RATE, CHANNELS = 20_000, 6
+SPIKES = np.array([0.5, 0.5002, 1.25, 3.0])
+UNITS = np.array([7, 2, 7, 2])
+
+
+def register(lab, name: str, kind: str, file_format: str, **values):
+    return services.register_recording(
+        by=LABORATORY, session=lab.session, kind=kind, format=file_format, files=[{"path": name}], **values
+    )
+
+
+@pytest.fixture
+def voltage(lab, settings):
+    """Four seconds of voltage, spikes found in it, LFP made of it and a result of ripples of that LFP."""
+    root = Path(settings.LAB_DATA_ROOT)
+    root.mkdir(parents=True, exist_ok=True)
+    parameters = {"channels": CHANNELS, "dtype": "int16", "gain_to_uV": 0.2}
+    np.zeros((4 * RATE, CHANNELS), np.int16).tofile(root / "raw.bin")
+    np.zeros((4 * 2000, CHANNELS), np.int16).tofile(root / "lfp.bin")
+    np.savez(
+        root / "peaks.npz", spike_times=SPIKES, spike_units=UNITS, unit_labels=np.array(["channel 2", "3 (channel 5)"])
+    )
+    raw = register(lab, "raw.bin", "ephys", "raw-binary", parameters={"rate": RATE, **parameters})
+    lfp = register(lab, "lfp.bin", "lfp", "raw-binary", derived_from={raw}, parameters={"rate": 2000, **parameters})
+    spikes = register(lab, "peaks.npz", "spikes", "units-npz", derived_from={raw}, parameters={"time_offset": 0.0})
+    result = computed(lab, "lfp.ripples", lfp)
+    folder = Path(configured.LAB_RESULTS) / result.folder / "artifacts"
+    folder.mkdir(parents=True)
+    (folder / "ripples.csv").write_text(
+        "start_s,peak_s,stop_s,height_SD,frequency_Hz\n0.9,1.0,1.1,8,170\n2.0,2.05,2.2,9,180\n"
+    )
+    return SimpleNamespace(raw=raw, lfp=lfp, spikes=spikes, ripples=result, folder=folder)
+
+
+def computed(lab, pipeline: str, *inputs) -> Result:
+    """Write the rows of a pipeline that has succeeded."""
+    now = timezone.now()
+    job = Job.objects.create(
+        project=lab.project, pipeline=pipeline, version="1.0.0", fingerprint=uuid4().hex * 2, user=lab.experimenter,
+        state=JobState.SUCCEEDED, attempt=1, started=now, finished=now,
+    )  # fmt: skip
+    for order, recording in enumerate(inputs):
+        JobInput.objects.create(job=job, recording=recording, order=order)
+    return Result.objects.create(job=job, attempt=1, folder=uuid4().hex)
+
+
+def sources(api, recording) -> dict[str, dict]:
+    found = api("viewer").get(f"/api/v1/recordings/{recording.pk}/traces/sources/").json()
+    return {each["id"]: each for each in found}
+
+
+def events(api, recording, source, query: str):
+    return api("viewer").get(f"/api/v1/recordings/{recording.pk}/traces/events/?source={source.pk}&{query}")
+
+
+def test_what_was_found_in_a_recording_and_in_its_lfp_is_offered_on_both(api, voltage):
+    for shown in (voltage.raw, voltage.lfp):
+        found = sources(api, shown)
+        assert {each["kind"] for each in found.values()} == {"spikes", "ripples"}
+        assert {each["reason"] for each in found.values()} == {""}
+    assert found[str(voltage.ripples.pk)]["page"] == f"/results/{voltage.ripples.pk}/"
+    outside = api("outsider").get(f"/api/v1/recordings/{voltage.raw.pk}/traces/sources/")
+    assert outside.status_code == 404
+
+
+def test_spikes_lie_at_the_samples_and_channels_where_they_were_found(api, voltage):
+    told = events(api, voltage.raw, voltage.spikes, f"start=0&stop={2 * RATE}").json()
+    assert told["events"] == [[10_000, 10_000, 10_000, 1], [10_004, 10_004, 10_004, 0], [25_000, 25_000, 25_000, 1]]
+    assert told["units"] == [{"name": "channel 2", "channel": 2}, {"name": "3 (channel 5)", "channel": 5}]
+    assert told["more"] == 0
+    # LFP may have other channels than the voltage that it was made of.
+    told = events(api, voltage.lfp, voltage.spikes, "start=0&stop=1100").json()
+    assert [event[0] for event in told["events"]] == [1000, 1000]
+    assert [unit["channel"] for unit in told["units"]] == [None, None]
+
+
+def test_ripples_reach_from_their_start_to_their_end_also_into_a_window(api, voltage):
+    told = events(api, voltage.raw, voltage.ripples, f"start={round(2.1 * RATE)}&stop={3 * RATE}").json()
+    assert told["events"] == [[41_000, 40_000, 44_000, 0]]
+
+
+@pytest.mark.parametrize(
+    ("query", "peak"),
+    [
+        ("after=-1", 10_000),
+        ("after=10000", 10_004),
+        ("after=10004&unit=0", 60_000),
+        ("before=25000", 10_004),
+        ("before=10000", None),
+        ("after=60000", None),
+    ],
+)
+def test_the_next_event_on_either_side_is_found(api, voltage, query, peak):
+    told = events(api, voltage.raw, voltage.spikes, query).json()
+    assert [event[0] for event in told["events"]] == ([] if peak is None else [peak])
+
+
+def test_times_of_another_clock_are_not_shown_but_said_to_be(api, lab, voltage):
+    root = Path(configured.LAB_DATA_ROOT)
+    (root / "phy.npz").write_bytes((root / "peaks.npz").read_bytes())
+    brought = register(lab, "phy.npz", "units", "units-npz", parameters={"clock": "recording"})
+    assert "count from its start" in sources(api, voltage.raw)[str(brought.pk)]["reason"]
+    refused = events(api, voltage.raw, brought, "after=0")
+    assert refused.status_code == 409
+    # What was put on the clock of another recording no longer fits this one.
+    (root / "aligned.npz").write_bytes((root / "peaks.npz").read_bytes())
+    moved = register(lab, "aligned.npz", "spikes", "units-npz", derived_from={voltage.raw, voltage.lfp})
+    result = computed(lab, "sync.align", voltage.lfp, voltage.raw, voltage.spikes)
+    result.derived.add(moved)
+    assert "put on the clock of another recording" in sources(api, voltage.raw)[str(moved.pk)]["reason"]
+
+
+@pytest.mark.parametrize("query", ["start=5", "start=5&stop=5", "after=1&before=2", "after=1&zoom=2"])
+def test_what_is_asked_for_wrongly_is_refused(api, voltage, query):
+    reply = events(api, voltage.raw, voltage.spikes, query)
+    assert reply.status_code == 400
+    assert reply.json()["detail"].endswith(".")
+
+
+def test_files_that_are_gone_and_sources_of_others_are_told(api, lab, voltage):
+    (voltage.folder / "ripples.csv").unlink()
+    reply = events(api, voltage.raw, voltage.ripples, "after=0")
+    assert reply.status_code == 409
+    assert "gone or damaged" in reply.json()["detail"]
+    assert events(api, voltage.raw, voltage.raw, "after=0").status_code == 404

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from analysis.chains.models import Chain, ChainStep
+from analysis.clockfits.models import ClockFit
 from analysis.commands.admin import CommandAdmin
 from analysis.discussion.models import PaperMark, ResultComment
 from analysis.jobs.models import Artifact, Job, JobInput, Result, Worker
@@ -109,6 +110,14 @@ class UnitLabelsAdmin(ReadOnly, LabAdmin):
     project_path = "recording__session__project"
     list_display = ("recording", "revision", "user", "created")
     list_select_related = ("recording", "user")
+    date_hierarchy = "created"
+
+
+@admin.register(ClockFit)
+class ClockFitAdmin(ReadOnly, LabAdmin):
+    project_path = "recording__session__project"
+    list_display = ("recording", "revision", "reference", "offset", "drift", "user", "created")
+    list_select_related = ("recording", "reference", "user")
     date_hierarchy = "created"
 
 

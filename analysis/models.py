@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from analysis.chains.models import Chain, ChainSource, ChainStep
+from analysis.clockfits.models import ClockFit
 from analysis.commands.models import Command
 from analysis.discussion.models import PaperMark, ResultComment
 from analysis.jobs.models import Artifact, Job, JobInput, Result, Worker
@@ -23,6 +24,7 @@ __all__ = [
     "Chain",
     "ChainSource",
     "ChainStep",
+    "ClockFit",
     "Command",
     "FrameDrawing",
     "Job",

@@ -11,6 +11,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef
 from pydantic import ValidationError
 
+from analysis.clockfits.models import ClockFit
+from analysis.clockfits.selectors import fits_by_id, reads_fits
 from analysis.jobs import routing, transitions, wake
 from analysis.jobs.inputs import chooses_units, fingerprint, input_files
 from analysis.jobs.models import ANSWERING, ENDED, Job, JobInput, Result
@@ -45,6 +47,7 @@ def submit(
     anew: bool = False,
     reproduces: Result | None = None,
     labels: Mapping[UUID, UnitLabels | None] | None = None,
+    clocks: Mapping[UUID, ClockFit | None] | None = None,
     version: str = "",
 ) -> Submission:
     """Queue a pipeline on recordings, or return the job that computes or has computed just that.
@@ -52,8 +55,8 @@ def submit(
     Raises ``Invalid`` with ``errors`` per field (``pipeline``, ``recordings``, ``seed``, ``parameters.<name>``),
     ``Forbidden`` when the user may not change the recordings' project. A Redis that is down does not matter: the sweep
     wakes a worker when it is back. Which units are good is told by the newest revision of their labels, or by
-    ``labels`` (revisions by the recording's id), those of a job that is run again. ``version`` asks for just that
-    version of a registered command rather than its newest.
+    ``labels`` (revisions by the recording's id), those of a job that is run again; how recordings' clocks run, by their
+    fits now, or by ``clocks``. ``version`` asks for just that version of a registered command rather than its newest.
     """
     chosen = _pipeline(pipeline, version)
     found = _recordings(user, recordings)
@@ -67,8 +70,16 @@ def submit(
     if labels is None:
         good = chooses_units(checked)
         labels = {one.pk: newest(one) for one in found if good and one.kind == RecordingKind.UNITS}
+    if clocks is None:
+        clocks = fits_by_id(found) if reads_fits(chosen.name, checked) else {}
     mark = fingerprint(
-        pipeline=chosen.name, version=chosen.version, parameters=checked, seed=seed, recordings=found, labels=labels
+        pipeline=chosen.name,
+        version=chosen.version,
+        parameters=checked,
+        seed=seed,
+        recordings=found,
+        labels=labels,
+        clocks=clocks,
     )
     for _ in range(LOOKS):
         if not anew and (known := _answering(mark)):
@@ -88,7 +99,13 @@ def submit(
                     user=user,
                 )
                 JobInput.objects.bulk_create(
-                    JobInput(job=job, recording=recording, order=order, labels=labels.get(recording.pk))
+                    JobInput(
+                        job=job,
+                        recording=recording,
+                        order=order,
+                        labels=labels.get(recording.pk),
+                        clock=clocks.get(recording.pk),
+                    )
                     for order, recording in enumerate(found)
                 )
                 transaction.on_commit(partial(wake.send, job.pk, job.queue))
@@ -150,8 +167,9 @@ def _same(job: Job) -> dict[str, Any]:
     return {
         "pipeline": job.pipeline,
         "recordings": list(job.inputs.values_list("recording_id", flat=True)),
-        # What people have said of the units since is for another request.
+        # What people have said of the units, or of the clocks, since is for another request.
         "labels": {row.recording_id: row.labels for row in job.inputs.select_related("labels")},
+        "clocks": {row.recording_id: row.clock for row in job.inputs.select_related("clock__reference")},
         "parameters": job.parameters,
         "seed": job.seed,
     }

@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, path
 
 from analysis import drawing_views, pipelines_page, views, watching
 from analysis.chains import views as chains
+from analysis.clockfits import views as clockfits
 from analysis.discussion import views as discussion
 from analysis.labels import views as labels
 from analysis.sharing import page as shared
@@ -34,6 +35,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(
         "results/<uuid:result_id>/figures/<slug:name>/<slug:theme>.json", views.figure_item, name="result-figure-item"
     ),
+    path("results/<uuid:result_id>/clock/use/", clockfits.fit_use, name="result-clock-use"),
+    path("results/<uuid:result_id>/clock/undo/", clockfits.fit_undo, name="result-clock-undo"),
     path("results/<uuid:result_id>/share/", sharing.result_share, name="result-share"),
     path("share-links/<uuid:link_id>/revoke/", sharing.link_revoke, name="share-link-page-revoke"),
     path("shared/<str:key>/", shared.shared_result, name="shared-result"),

@@ -18,6 +18,7 @@ from analysis import forms, selectors, services
 from analysis.agreement import agreement
 from analysis.api.views import page_item_response
 from analysis.chains.selectors import of_job
+from analysis.clockfits.views import clocks_context
 from analysis.discussion.views import discussion_of
 from analysis.jobs.models import ENDED, Job, JobState, Result
 from analysis.nwb_export import queue_export
@@ -190,6 +191,7 @@ def _result_context(request: HttpRequest, result: Result) -> dict[str, Any]:
         "derived": list(result.derived.select_related("session")),
         "agreement": agreement(result),
         "methods_text": selectors.methods_text(result),
+        **clocks_context(request.user, result),
         **discussion_of(request, result),
     }
 

@@ -12,6 +12,7 @@ from rest_framework.reverse import reverse
 
 from analysis import selectors
 from analysis.agreement import agreement
+from analysis.clockfits.selectors import clocks_of
 from analysis.jobs.models import Artifact, Job, JobState, Result
 from analysis.services import LARGEST_SEED
 from sessions.api.fields import ObjectField, StrictFields
@@ -132,6 +133,15 @@ class AgreementSerializer(serializers.Serializer):
     said = serializers.CharField()
 
 
+class ClockSerializer(serializers.Serializer):
+    """By which clock fit a result's recording was read, and which holds now."""
+
+    recording = serializers.UUIDField()
+    used = serializers.UUIDField(allow_null=True, help_text="The clock fit that the result was made by; null for none.")
+    now = serializers.UUIDField(allow_null=True, help_text="The clock fit of today; null for none.")
+    older = serializers.BooleanField(help_text="Whether both differ: the result was made by an older clock.")
+
+
 RESULT_FIELDS = (
     "id", "job", "pipeline", "project", "summary", "metrics", "figures", "artifacts", "recordings", "provenance",
     "created",
@@ -194,15 +204,29 @@ class ResultDetailSerializer(ResultSerializer):
 
     methods_text = serializers.SerializerMethodField(help_text="A paragraph on methods, for a paper.")
     agreement = serializers.SerializerMethodField(help_text="With the result that it reproduces; else empty.")
+    clocks = serializers.SerializerMethodField(help_text="Recordings with a clock fit, then or now; else empty.")
 
     class Meta(ResultSerializer.Meta):
-        fields = (*RESULT_FIELDS, "methods_text", "agreement")
+        fields = (*RESULT_FIELDS, "methods_text", "agreement", "clocks")
         read_only_fields = fields
 
     @extend_schema_field(AgreementSerializer(many=True))
     def get_agreement(self, result: Result) -> list[dict[str, Any]]:
         """Return the comparison with the result that this one reproduces."""
         return [asdict(row) for row in agreement(result)]
+
+    @extend_schema_field(ClockSerializer(many=True))
+    def get_clocks(self, result: Result) -> list[dict[str, Any]]:
+        """Return by which clocks the result was made, and whether they are those of today."""
+        return [
+            {
+                "recording": each.recording.pk,
+                "used": each.used.pk if each.used else None,
+                "now": each.now.pk if each.now else None,
+                "older": each.older,
+            }
+            for each in clocks_of(result.job)
+        ]
 
     def get_methods_text(self, result: Result) -> str:
         """Return the paragraph on methods."""

@@ -3,13 +3,14 @@
 from django.urls import URLPattern, URLResolver, path
 from rest_framework.routers import SimpleRouter
 
-from analysis.api import bundles, chains, commands, discussion, labels, sharing, trace_events, traces, views
+from analysis.api import bundles, chains, clockfits, commands, discussion, labels, sharing, trace_events, traces, views
 
 router = SimpleRouter()
 router.register("jobs", views.JobViewSet, basename="job")
 router.register("commands", commands.CommandViewSet, basename="command")
 router.register("chains", chains.ChainViewSet, basename="chain")
 router.register("unit-labels", labels.UnitLabelsViewSet, basename="unit-labels")
+router.register("clock-fits", clockfits.ClockFitViewSet, basename="clock-fit")
 router.register("share-links", sharing.ShareLinkViewSet, basename="share-link")
 router.register("results", views.ResultViewSet, basename="result")
 router.register("comments", discussion.CommentViewSet, basename="comment")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from analysis.clockfits.models import ClockFit
 from analysis.jobs.models import Job
 from analysis.labels.models import UnitLabels
 from sessions.models import DataFile, FileRole, Recording, RecordingKind
@@ -34,11 +35,17 @@ def chooses_units(parameters: Mapping[str, Any]) -> bool:
     return parameters.get("which_units") == GOOD
 
 
-def describe(recording: Recording, *, only_good: bool = False, labels: UnitLabels | None = None) -> dict[str, Any]:
+def describe(
+    recording: Recording,
+    *,
+    only_good: bool = False,
+    labels: UnitLabels | None = None,
+    clock: ClockFit | None = None,
+) -> dict[str, Any]:
     """Return a recording as ``job.json`` holds it; the session and the files with their roots should be prefetched.
 
     With ``only_good`` readers leave out the units that are not good by ``labels``, a revision of those by hand, or
-    where these are silent by the file.
+    where these are silent by the file. With ``clock`` pipelines put its times on the clock of that fit's reference.
     """
     chosen = {
         "only": GOOD,
@@ -49,7 +56,11 @@ def describe(recording: Recording, *, only_good: bool = False, labels: UnitLabel
         "id": str(recording.pk),
         "kind": recording.kind,
         "format": recording.format,
-        "parameters": {**recording.parameters, **chosen} if only_good else recording.parameters,
+        "parameters": {
+            **recording.parameters,
+            **(chosen if only_good else {}),
+            **({"clock_fit": _told(clock)} if clock else {}),
+        },
         "rate": recording.rate,
         "start": recording.start.isoformat() if recording.start else None,
         "label": f"{recording} ({recording.session})",
@@ -70,12 +81,33 @@ def describe(recording: Recording, *, only_good: bool = False, labels: UnitLabel
     }
 
 
+def _told(fit: ClockFit) -> dict[str, Any]:
+    """Return a fit as ``analysis.pipelines.clocks`` takes it."""
+    reference = fit.reference
+    return {
+        "revision": fit.revision,
+        "recording": str(fit.recording_id),
+        "result": str(fit.result_id),
+        "offset": fit.offset,
+        "drift": fit.drift,
+        "origin": fit.origin,
+        "reference": str(fit.reference_id),
+        "reference_start": reference.start.isoformat() if reference and reference.start else None,
+        "reference_clock": reference.parameters.get("clock") if reference else None,
+    }
+
+
 def inputs_of(job: Job) -> list[dict[str, Any]]:
     """Return the recordings of a job in the order given, as ``describe`` says them; a part reads its parent's."""
     whole = job.parent or job
-    rows = whole.inputs.select_related("recording__session", "labels").prefetch_related("recording__files__root")
+    rows = whole.inputs.select_related("recording__session", "labels", "clock__reference").prefetch_related(
+        "recording__files__root"
+    )
     good = chooses_units(job.parameters)
-    return [describe(row.recording, only_good=good and _has_units(row.recording), labels=row.labels) for row in rows]
+    return [
+        describe(row.recording, only_good=good and _has_units(row.recording), labels=row.labels, clock=row.clock)
+        for row in rows
+    ]
 
 
 def _has_units(recording: Recording) -> bool:
@@ -90,16 +122,22 @@ def fingerprint(
     seed: int,
     recordings: Iterable[Recording],
     labels: Mapping[Any, UnitLabels | None] | None = None,
+    clocks: Mapping[Any, ClockFit | None] | None = None,
 ) -> str:
     """Return the SHA-256 that two requests share when they must have the same result.
 
     Files count by their id and revision, since the content of a revision never changes; what describes them to a reader
     (format, rate, parameters) counts too. Where only good units are read, so does what people said of them: ``labels``
-    are the revisions by the recording's id.
+    are the revisions by the recording's id, and so are those of the ``clocks`` by which times are read.
     """
-    good, by_id = chooses_units(parameters), labels or {}
+    good, by_id, fits = chooses_units(parameters), labels or {}, clocks or {}
     told = [
-        describe(recording, only_good=good and _has_units(recording), labels=by_id.get(recording.pk))
+        describe(
+            recording,
+            only_good=good and _has_units(recording),
+            labels=by_id.get(recording.pk),
+            clock=fits.get(recording.pk),
+        )
         for recording in recordings
     ]
     inputs = [

@@ -160,6 +160,16 @@ class JobInput(models.Model):
         help_text="The revision of the labels by hand by which units are chosen; empty where none were there or asked.",
     )
 
+    clock = models.ForeignKey(
+        "ClockFit",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="The revision of the clock fit by which its times are read; empty where there was none or it is not"
+        " asked.",
+    )
+
     class Meta:
         ordering: ClassVar = ["order"]
         constraints: ClassVar = [models.UniqueConstraint(fields=["job", "recording"], name="job_input_once")]

@@ -66,6 +66,7 @@ def provenance(
                 "label": recording["label"],
                 "kind": recording["kind"],
                 "format": recording["format"],
+                **({"clock_fit": fit} if (fit := recording["parameters"].get("clock_fit")) else {}),
                 **(
                     {"labels_revision": recording["parameters"]["labels_revision"]}
                     if "labels_revision" in recording["parameters"]

@@ -44,6 +44,11 @@ class Line:
         time = np.asarray(time, float)
         return time + self.offset + self.drift * (time - self.origin)
 
+    def back(self, time: NDArray[Any]) -> Array:
+        """Return times (s) of the reference clock on the other clock."""
+        time = np.asarray(time, float)
+        return self.origin + (time - self.offset - self.origin) / (1 + self.drift)
+
 
 @dataclass(frozen=True)
 class Alignment:

@@ -2,12 +2,70 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from analysis.pipelines.base import InputRecording, PipelineError
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from analysis.methods.alignment import Line
+
 Align = Literal["auto", "times", "starts"]
+# The parameter with which a job gets how a recording's clock runs against another recording's, where the catalog says.
+FIT = "clock_fit"
+# The pipelines that go by it. ``sync.align`` has to find it out, and NWB keeps the times of each recording.
+GOING_BY_FITS = frozenset(
+    {
+        "decode.position", "decode.sequence", "lfp.bands", "lfp.phase", "lfp.ripples", "spikes.fields", "stats.labels",
+        "stats.permutation",
+    }
+)  # fmt: skip
+
+
+def on_clock_of(kept: InputRecording, moved: InputRecording, times: NDArray[Any], align: Align) -> NDArray[np.floating]:
+    """Return ``times`` (s) of the recording ``moved`` on the clock of ``kept``.
+
+    With ``auto``, what the catalog says of how either clock runs against a reference's (offset and drift, found by
+    ``sync.align`` and taken over by a manager) is gone by first; ``times`` and ``starts`` take times as they are
+    written. ``PipelineError`` where the clocks cannot be brought together.
+    """
+    import numpy as np
+
+    times = np.asarray(times, float)
+    if align != "auto" or not (_fit(moved) or _fit(kept)):
+        return times + shift_between(moved, kept, align)
+    line, back = _fit(moved), _fit(kept)
+    if line is not None:
+        times = line.of(times)
+    if _clock_of(moved) != _clock_of(kept):
+        times = times + shift_between(_as_its_reference(moved), _as_its_reference(kept), align)
+    return times if back is None else back.back(times)
+
+
+def _fit(recording: InputRecording) -> Line | None:
+    from analysis.methods.alignment import Line
+
+    told = recording.parameters.get(FIT)
+    return Line(told["offset"], told["drift"], told["origin"]) if told else None
+
+
+def _clock_of(recording: InputRecording) -> str:
+    """Return the id of the recording on whose clock its times are, once its fit was gone by."""
+    told = recording.parameters.get(FIT)
+    return str(told["reference"]) if told else recording.id
+
+
+def _as_its_reference(recording: InputRecording) -> InputRecording:
+    """Return a recording that says of its times what those on its reference's clock are."""
+    told = recording.parameters.get(FIT)
+    if not told:
+        return recording
+    clock = {"clock": told["reference_clock"]} if told["reference_clock"] else {}
+    return replace(recording, start=told["reference_start"], parameters=clock)
 
 
 def shift_between(moved: InputRecording, kept: InputRecording, align: Align) -> float:

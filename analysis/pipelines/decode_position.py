@@ -278,18 +278,16 @@ def prepare(run: Run, *, gpu: bool = False) -> Prepared:
     run.progress(0.02, "reading positions and spikes")
     behaviour = read_behaviour(run, position_recording)
     trains = read_spikes(units_recording)
-    shift = clocks.shift_between(units_recording, position_recording, settings.align)
-    inside = (trains.times + shift >= behaviour.edges[0]) & (trains.times + shift < behaviour.edges[-1])
+    times = clocks.on_clock_of(position_recording, units_recording, trains.times, settings.align)
+    inside = (times >= behaviour.edges[0]) & (times < behaviour.edges[-1])
     if not inside.any():
         raise PipelineError(
             f"No spike lies between {behaviour.edges[0]:.2f} and {behaviour.edges[-1]:.2f} s, where there "
             "are positions; spikes go "
-            f"from {trains.times[0] + shift:.2f} to {trains.times[-1] + shift:.2f} s: are both on one clock?"
+            f"from {times[0]:.2f} to {times[-1]:.2f} s: are both on one clock?"
         )
     run.log(f"{len(trains.labels)} units, {int(inside.sum()):,} spikes in the time decoded.")
-    single = spikes.bin_spikes(
-        trains.times[inside] + shift, trains.units[inside], behaviour.edges, n_units=len(trains.labels)
-    )
+    single = spikes.bin_spikes(times[inside], trains.units[inside], behaviour.edges, n_units=len(trains.labels))
     window = settings.window or settings.bin
     counts = spikes.sliding_counts(single, round(window / settings.bin))
     guard_bins = int(np.ceil(settings.guard / settings.bin - 1e-9))

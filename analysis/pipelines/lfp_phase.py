@@ -88,7 +88,7 @@ def _measure(run: Run) -> Output:
     run.progress(0.02, "reading")
     trace = read_trace(lfp[0], settings.channel, (settings.low, settings.high))
     trains = read_spikes(units[0])
-    times = trains.times + clocks.shift_between(units[0], lfp[0], settings.align) - trace.start
+    times = clocks.on_clock_of(lfp[0], units[0], trains.times, settings.align) - trace.start
     duration = trace.values.size / trace.rate
     inside = (times >= 0) & (times < duration)
     if not inside.any():

@@ -112,7 +112,7 @@ def cut_trials(
     if lfp is not None and read.poke is not None:
         trace = read_trace(lfp, theta.channel, theta.band)
         middles = start + (np.arange(read.counts.shape[2]) + 0.5) * BIN
-        times = read.poke[:, None] + middles + clocks.shift_between(units, lfp, align) - trace.start
+        times = clocks.on_clock_of(lfp, units, read.poke[:, None] + middles, align) - trace.start
         signal = analytic(trace.values, trace.rate, *theta.band)
         phase, channel = at_times(signal, trace.rate, times), trace.channel
         whole = np.isfinite(phase).all(axis=1)
@@ -206,7 +206,7 @@ def around_pokes(
     from analysis.readers.trials import read_odours
 
     trials, trains = read_odours(table), read_spikes(units)
-    pokes = trials.poke_in + clocks.shift_between(table, units, align)
+    pokes = clocks.on_clock_of(units, table, trials.poke_in, align)
     right = trials.correct & trials.in_sequence
     if stop is None:
         stop = float(trials.held[right].min()) if right.any() else float(trials.held.min())

@@ -142,7 +142,7 @@ def lap_ends(run: Run, position_recording: InputRecording, behaviour: AnimalBeha
     if settings.blocks != "laps":
         raise PipelineError("Laps are given, and blocks are of time: set blocks to 'laps', or leave the laps out.")
     laps = read_laps(given[0])
-    ends = laps.end + clocks.shift_between(given[0], position_recording, settings.align)
+    ends = clocks.on_clock_of(position_recording, given[0], laps.end, settings.align)
     inside = ends[(ends >= behaviour.edges[0]) & (ends < behaviour.edges[-1])]
     if not inside.size:
         raise PipelineError(

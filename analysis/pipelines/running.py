@@ -35,4 +35,4 @@ def running_speed(position: InputRecording, kept: InputRecording, align: clocks.
     tracked = read_position(position)
     clean = clean_position(tracked.time, tracked.xy, zeros_are_missing=tracked.unit == "px")
     speed = speed_of(clean.time, clean.xy, window=_OVER)
-    return Running(clean.time + clocks.shift_between(position, kept, align), speed, tracked.unit)
+    return Running(clocks.on_clock_of(kept, position, clean.time, align), speed, tracked.unit)

@@ -170,7 +170,7 @@ def _map(run: Run) -> Output:
     run.progress(0.02, "reading positions and spikes")
     ground = _ground(run, position)
     trains = read_spikes(units)
-    times = trains.times + clocks.shift_between(units, position, settings.align)
+    times = clocks.on_clock_of(position, units, trains.times, settings.align)
     inside = (times >= ground.edges[0]) & (times < ground.edges[-1])
     if not inside.any():
         raise PipelineError(

@@ -65,6 +65,7 @@ MODELS: dict[str, tuple[str, Least]] = {
     "analysis_resultcomment": ("comment", KEPT),
     "analysis_papermark": ("paper-mark", KEPT),
     "analysis_unitlabels": ("unit-labels", KEPT),
+    "analysis_clockfit": ("clock-fit", KEPT),
     "analysis_command": ("command", Least(ADMINISTRATOR, ADMINISTRATOR, NEVER, NEVER)),
     "analysis_sharelink": ("share-link", Least(ADMINISTRATOR, NEVER, NEVER, NEVER)),
     "analysis_worker": ("worker", Least(ADMINISTRATOR, NEVER, NEVER, NEVER)),

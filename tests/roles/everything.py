@@ -17,6 +17,7 @@ from django.utils import timezone
 from PIL import Image
 
 from analysis.chains.models import Chain, ChainSource, ChainStep
+from analysis.clockfits.models import ClockFit
 from analysis.commands.services import register
 from analysis.discussion.models import PaperMark, ResultComment
 from analysis.figures.spec import Axis, Figure, Line, Panel
@@ -201,6 +202,16 @@ def _analyses(lab: Any, recording: Any) -> dict[str, Any]:
     link, key = share(by=lab.experimenter, result=result)
     return {
         "units": units,
+        "clock-fit": ClockFit.objects.create(
+            recording=units,
+            revision=1,
+            reference=recording,
+            offset=2.5,
+            drift=3e-6,
+            origin=1.0,
+            result=result,
+            user=lab.manager,
+        ),
         "unit-labels": label_units(by=lab.experimenter, recording=units, labels={"1": "good"}, base=0),
         "share-link": link,
         "share-key": SimpleNamespace(pk=key),

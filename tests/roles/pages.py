@@ -145,6 +145,8 @@ ANALYSES = {
     "result-mark-remove": _does(AFTER_POST, {}, "paper-mark"),
     "result-page-reproduce": _does(AFTER_POST, {}, "result"),
     "result-share": _page({"get": TO_CHANGE, "post": Ask(TO_CHANGE, {"days": "7"})}, "result"),
+    "result-clock-use": _does((302, 404, 403, 403, 302, 302), {"recording": "{recording}", "base": "0"}, "result"),
+    "result-clock-undo": _does((302, 404, 403, 403, 302, 302), {"recording": "{units}", "base": "1"}, "result"),
     "share-link-page-revoke": _does((302, 404, 404, 302, 302, 302), {}, "share-link"),
     "shared-result": _open("share-key"),
     "shared-figure": _open("share-key", "=values", "=png"),

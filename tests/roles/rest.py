@@ -194,6 +194,12 @@ ANALYSES = {
     "chain-again": _does("chain-ended", CHANGE),
     **_rows("unit-labels", post=Ask(MAKE, {"recording": "{units}", "base": 1, "labels": {"2": "noise"}})),
     "unit-labels-undo": _does("unit-labels", MAKE),
+    # For managers; the result in the table is none of sync.align.
+    **_rows(
+        "clock-fit",
+        post=Ask((401, 404, 403, 403, 400, 400), {"result": "{result}", "recording": "{recording}", "base": 0}),
+    ),
+    "clock-fit-undo": _does("clock-fit", (401, 404, 403, 403, 201, 201)),
     "recording-units": _shows("units"),
     "command-list": _administered({"get": 200, "options": 200, "post": 201}, COMMAND),
     "command-detail": _administered({"get": 200, "options": 200}, of="command"),

@@ -46,11 +46,12 @@ OF_PATH = {
     "litters": "litter", "tokens": "token", "uploads": "upload", "cameras": "camera",
     "camera-recordings": "camera-recording", "camera-alerts": "camera-alert", "jobs": "job", "results": "result",
     "chains": "chain", "comments": "comment", "paper-marks": "paper-mark", "unit-labels": "unit-labels",
+    "clock-fits": "clock-fit",
     "commands": "command", "share-links": "share-link",
 }  # fmt: skip
 ANALYSES = (
     "jobs", "results", "pipelines", "chains", "chain-definitions", "comments", "paper-marks", "unit-labels",
-    "commands", "share-links",
+    "clock-fits", "commands", "share-links",
 )  # fmt: skip
 PARTS = {
     "cameras": lambda first: first.startswith("camera"),

@@ -35,7 +35,10 @@ def first() -> list[tuple[str, list[str], dict[str, Any]]]:
     return [
         ("decode.position", [UNITS, POSITION], {"shifts": SHIFTS}),
         ("video.track", [VIDEO], {"pixels_per_cm": round(scale, 4)}),
+        # With it, and with spikes to show, the traces open at once and over the whole recording.
+        ("ephys.overview", [VOLTAGE], {}),
         ("ephys.lfp", [VOLTAGE], {}),
+        ("ephys.spikes", [VOLTAGE], {}),
         ("events.trials", [EVENTS], {}),
         ("sync.align", [PROBE_PULSES, BOX_PULSES], {}),
         ("decode.sequence", [ODOUR_UNITS], {"poke": POKE_SECONDS, "permutations": SHIFTS}),

@@ -83,7 +83,9 @@ def test_seeding_fills_the_laboratory_and_a_second_time_changes_nothing(home, se
     assert jobs == [
         ("decode.position", "queued"),
         ("video.track", "queued"),
+        ("ephys.overview", "queued"),
         ("ephys.lfp", "queued"),
+        ("ephys.spikes", "queued"),
         ("events.trials", "queued"),
         ("sync.align", "queued"),
         ("decode.sequence", "queued"),

@@ -31,6 +31,7 @@ FORMATS = {
     "deeplabcut-h5": ("DeepLabCut tracks (.h5)", "position"),
     "sleap-slp": ("SLEAP tracks (.slp)", "position"),
     "sleap-analysis": ("SLEAP analysis (.h5)", "position"),
+    "idtracker": ("idTracker or idtracker.ai tracks (.txt, .csv)", "position"),
 }
 
 MAGIC = {
@@ -56,6 +57,7 @@ def may_be(path: Path, start: bytes) -> bool:
         or (path.name in PHY and (path.parent / "spike_times.npy").is_file())
         or len(odour_files(path)) > 1
         or is_deeplabcut(start)
+        or is_idtracker(start)
         or is_axona(path, start)
     )
 
@@ -71,8 +73,17 @@ def beside(path: Path, ending: str, other: str) -> bool:
 
 
 def described_by(path: Path) -> Path | None:
-    """Return the ``structure.oebin`` of Open Ephys above a file, or ``None``."""
+    """Return the ``structure.oebin`` of Open Ephys above a file, or the only one below its settings; or ``None``."""
+    if path.name == "settings.xml":
+        below = recordings_below(path)
+        return below[0] if len(below) == 1 else None
     return next((one for folder in path.parents[:4] if (one := folder / "structure.oebin").is_file()), None)
+
+
+def recordings_below(settings: Path) -> list[Path]:
+    """Return each ``structure.oebin`` of the recordings that settings of Open Ephys were kept beside."""
+    places = ("structure.oebin", "recording*/structure.oebin", "experiment*/recording*/structure.oebin")
+    return sorted(found for place in places for found in settings.parent.glob(place))
 
 
 def odour_files(path: Path) -> dict[str, Path]:
@@ -87,6 +98,13 @@ def odour_files(path: Path) -> dict[str, Path]:
 def is_deeplabcut(start: bytes) -> bool:
     """Return whether text starts like a table of DeepLabCut."""
     return start.removeprefix(b"\xef\xbb\xbf").startswith(b"scorer,")
+
+
+def is_idtracker(start: bytes) -> bool:
+    """Return whether text starts like a table of idTracker or idtracker.ai."""
+    head = start.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].lower()
+    names = [name.strip().replace(b"_", b"") for name in head.replace(b"\t", b",").split(b",")]
+    return names[:2] == [b"x1", b"y1"] or (names[:1] in ([b"time"], [b"seconds"]) and names[1:3] == [b"x1", b"y1"])
 
 
 def is_axona(path: Path, start: bytes) -> bool:

@@ -46,6 +46,9 @@ def describe(path: str, stated: str | None, kind: str | None, parameters: Mappin
 _MATLAB = {"matclust-mat", "matlab-table", "statmatrix-mat", "behavmatrix-mat"}
 
 
+_OPEN_EPHYS = {"structure.oebin", "continuous.dat", "settings.xml"}
+
+
 def _holds(needed: str, name: str, facts: Mapping[str, Any]) -> bool:
     # A plain table of MATLAB, or a series of NWB, may be anything that people say it is.
     return needed in facts or name == "matlab-table" or (name == "nwb" and needed == "tracks" and "streams" in facts)
@@ -64,10 +67,11 @@ def recognise(path: Path) -> str | None:
         return _hdf5(path)
     for name, told in (
         ("spikeglx", marks.is_spikeglx_meta(start) or _is_of_meta(path)),
-        ("openephys", path.name in {"structure.oebin", "continuous.dat"} and marks.described_by(path) is not None),
+        ("openephys", path.name in _OPEN_EPHYS and marks.described_by(path) is not None),
         ("phy", path.name in marks.PHY),
         ("odour-triple", len(marks.odour_files(path)) > 1),
         ("deeplabcut-csv", marks.is_deeplabcut(start)),
+        ("idtracker", marks.is_idtracker(start)),
         ("axona", marks.is_axona(path, start)),
     ):
         if told:
@@ -98,7 +102,9 @@ def _is_of_meta(path: Path) -> bool:
 
 def _unknown(path: Path) -> str:
     if path.name == "settings.xml":
-        return "it holds the settings of Open Ephys; register the structure.oebin of the recording"
+        below = len(marks.recordings_below(path))
+        which = f"one of {below} recordings below it" if below else "the recording"
+        return f"it holds the settings of Open Ephys; register the structure.oebin of {which}"
     if path.suffix.lower() == ".pl2":
         return "Plexon .pl2 is read only by Plexon's own library; export it as .plx"
     with path.open("rb") as stream:

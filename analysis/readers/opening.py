@@ -12,7 +12,19 @@ from numpy.typing import NDArray
 
 from analysis.marks import described_by
 from analysis.pipelines.base import InputRecording, PipelineError
-from analysis.readers import matlab, mea, nwbcontents, odour, openephys, phy, poses, sources, spikeglx, vendor
+from analysis.readers import (
+    identities,
+    matlab,
+    mea,
+    nwbcontents,
+    odour,
+    openephys,
+    phy,
+    poses,
+    sources,
+    spikeglx,
+    vendor,
+)
 from analysis.readers.contents import Contents, Events, Segment, Stream, Tracks, Units
 
 Opener = Callable[[InputRecording, Path], Contents]
@@ -149,6 +161,7 @@ OPENERS: dict[str, Opener] = {
     "deeplabcut-h5": poses.open_deeplabcut_h5,
     "sleap-slp": poses.open_sleap,
     "sleap-analysis": poses.open_sleap_analysis,
+    "idtracker": identities.open_identities,
     "statmatrix-mat": matlab.open_statmatrix,
     "behavmatrix-mat": matlab.open_behavmatrix,
     "matlab-table": matlab.open_table,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 from django.utils import timezone
@@ -9,6 +10,7 @@ from django.utils import timezone
 from analysis.discussion.models import PaperMark, ResultComment
 from analysis.jobs.models import Result
 from sessions.errors import Forbidden, Invalid
+from sessions.models import Project
 from sessions.permissions import LABORATORY, can, require
 from sessions.services.transaction import checked, one_write
 
@@ -51,6 +53,8 @@ def mark_for_paper(*, by: Any, result: Result, paper: str, figure: str = "") -> 
     if not mark.paper:
         raise Invalid("Name the paper.", {"paper": ["Name the paper."]})
     with one_write():
+        # Two who name a new paper at once wait for each other here.
+        Project.objects.select_for_update(of=("self",), no_key=True).get(pk=result.project.pk)
         # What is the same up to the case of letters is the same paper of this project.
         named = PaperMark.objects.filter(result__job__project=result.project, paper__iexact=mark.paper).first()
         mark.paper = named.paper if named else mark.paper
@@ -102,4 +106,5 @@ def _said(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """Return a text in one line; letters with accents as one sign, however a keyboard wrote them."""
+    return unicodedata.normalize("NFC", " ".join(text.split()))

@@ -24,39 +24,13 @@ from analysis.methods.decoders import Behaviour, Decoder, Prediction
 from analysis.methods.errors import InvalidDataError
 from analysis.methods.folds import validation_fold
 from analysis.methods.grids import posterior_median
-from analysis.methods.spikes import counts_around
+from analysis.methods.surroundings import Surroundings
 
 Array = NDArray[np.floating]
 Kind = Literal["kernel", "boosting", "perceptron"]
 
 # A place that no training bin speaks for keeps so much probability.
 _LEAST_PROBABILITY = 1e-6
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What a decoder sees of a bin: ``2 * lags + 1`` windows of ``window_bins`` around it, of units that fire enough.
-
-    Counts enter as square roots, which gives Poisson counts a variance that does not grow with the rate.
-    """
-
-    window_bins: int
-    lags: int
-    minimum_spikes: int
-
-    def training(
-        self, counts: Array, behaviour: Behaviour, train: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
-        """Return the moving bins of ``train``, the units used and the features ``(n_rows, n_features)``."""
-        rows = np.flatnonzero(train & behaviour.scored)
-        if rows.size == 0:
-            raise InvalidDataError("There is no training bin in which the animal moves.")
-        units = np.flatnonzero(counts[rows].sum(axis=0) >= self.minimum_spikes)
-        return rows, units, self.of(np.where(train[:, None], counts[:, units], np.nan))[rows]
-
-    def of(self, counts: Array) -> Array:
-        """Return the features of every bin of a stretch ``(n_bins, n_units)``."""
-        return np.sqrt(counts_around(counts, window_bins=self.window_bins, lags=self.lags))
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.methods.decoders import Behaviour, Decoder, Prediction
-from analysis.methods.errors import InvalidDataError
-from analysis.methods.spikes import counts_around
+from analysis.methods.surroundings import Surroundings
 
 Array = NDArray[np.floating]
 
@@ -54,11 +53,7 @@ class RidgeDecoder:
 
     def fit(self, counts: Array, behaviour: Behaviour, train: NDArray[np.bool_]) -> LinearModel:
         """Learn standardisation and weights from the moving bins of ``train``; spikes of other bins are not seen."""
-        rows = np.flatnonzero(train & behaviour.scored)
-        if rows.size == 0:
-            raise InvalidDataError("There is no training bin in which the animal moves.")
-        units = np.flatnonzero(counts[rows].sum(axis=0) >= self.minimum_spikes)
-        features = self._features(np.where(train[:, None], counts[:, units], np.nan))[rows]
+        rows, units, features = self._seen.training(counts, behaviour, train)
         mean, scale = features.mean(axis=0), features.std(axis=0)
         scale[scale == 0] = 1.0
         standard = (features - mean) / scale
@@ -72,13 +67,14 @@ class RidgeDecoder:
         """Decode each stretch; beyond its ends and in bins of NaN there are no spikes."""
         made = []
         for model, part in zip(models, counts, strict=True):
-            standard = (self._features(part[:, model.units]) - model.mean) / model.scale
+            standard = (self._seen.of(part[:, model.units]) - model.mean) / model.scale
             reach = model.sides if model.weights.ndim > 1 else model.sides[0]
             made.append(Prediction(np.clip(standard @ model.weights + model.intercept, 0, reach)))
         return made
 
-    def _features(self, counts: Array) -> Array:
-        return counts_around(counts, window_bins=self.window_bins, lags=self.lags)
+    @property
+    def _seen(self) -> Surroundings:
+        return Surroundings(self.window_bins, self.lags, self.minimum_spikes, roots=False)
 
 
 def candidates(*, step: float, minimum_spikes: int = 10) -> list[Decoder]:

@@ -49,6 +49,20 @@ class EphysSpikes(Pipeline):
     inputs = (Input(("ephys",), "Wide-band voltage, 10 kHz or faster."),)
     parameters = EphysSpikesParameters
 
+    def methods(self, parameters: EphysSpikesParameters) -> str:
+        """Return how it was computed."""
+        reference = (
+            "the median over good channels was subtracted at every sample, where there were eight of them or more, and "
+            if parameters.reference
+            else ""
+        )
+        return (
+            f"Voltage was filtered from {parameters.low:g} to {parameters.high:g} Hz with zero phase, {reference}"
+            "each channel's noise was taken from the median of its absolute values. A spike is a negative peak of at "
+            f"least {parameters.threshold:g} times that noise, the deepest within {parameters.sweep:g} ms and, where "
+            f"the probe is known, within {parameters.radius:g} µm."
+        )
+
     def run(self, run: Run) -> Output:
         """Detect; ``PipelineError`` when the recording is too slow or short, or no channel is good."""
         from analysis.methods.errors import InvalidDataError

@@ -65,6 +65,23 @@ class LfpPhase(Pipeline):
     )
     parameters = LfpPhaseParameters
 
+    def methods(self, parameters: LfpPhaseParameters) -> str:
+        """Return how it was computed."""
+        whose = "units labelled good" if parameters.which_units == "good" else "units"
+        channel = "the channel with most power in it" if parameters.channel is None else f"channel {parameters.channel}"
+        said = (
+            f"The phase of the rhythm from {parameters.low:g} to {parameters.high:g} Hz was taken from {channel} by a "
+            f"zero-phase filter and the Hilbert transform. Of {whose} with at least {parameters.least_spikes} spikes, "
+            "mean phase and pairwise phase consistency were computed."
+        )
+        if parameters.shifts:
+            said += (
+                f" The latter was compared with {parameters.shifts} circular shifts of each unit's spikes against the "
+                f"rhythm by at least {parameters.shortest_shift:g} s, p = (1 + k) / (1 + n); a unit is locked where p "
+                f"is below {parameters.alpha:g} divided by the number of units."
+            )
+        return said
+
     def run(self, run: Run) -> Output:
         """Measure; ``PipelineError`` when the recordings do not overlap or no unit has enough spikes."""
         from analysis.methods.errors import InvalidDataError

@@ -76,6 +76,17 @@ class LfpRipples(Pipeline):
     )
     parameters = LfpRipplesParameters
 
+    def methods(self, parameters: LfpRipplesParameters) -> str:
+        """Return how it was computed."""
+        channel = "the channel with most power in it" if parameters.channel is None else f"channel {parameters.channel}"
+        return (
+            f"Ripples were looked for in the band from {parameters.low:g} to {parameters.high:g} Hz, filtered with "
+            f"zero phase, of {channel}: where the smoothed envelope rose {parameters.threshold:g} robust standard "
+            f"deviations above its median, for as long as it stayed {parameters.edge:g} above it, which must be "
+            f"{parameters.shortest:g} to {parameters.longest:g} s. With positions, only time in which the animal moved "
+            f"slower than {parameters.rest_below:g} of their units per second was looked at."
+        )
+
     def run(self, run: Run) -> Output:
         """Find; ``PipelineError`` when the LFP is too slow for ripples, dead, or apart from the positions."""
         from analysis.methods.errors import InvalidDataError

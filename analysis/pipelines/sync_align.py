@@ -93,6 +93,20 @@ class SyncAlign(Pipeline):
     )
     parameters = SyncAlignParameters
 
+    def methods(self, parameters: SyncAlignParameters) -> str:
+        """Return how it was computed."""
+        tolerance = (
+            "1 ms, or of a video the time between two frames,"
+            if parameters.tolerance is None
+            else (f"{1000 * parameters.tolerance:g} ms")
+        )
+        return (
+            "Pulses of both recordings were matched by the pattern of the intervals between them, and a line was "
+            "fitted through all pairs by robust regression (Huber 1964). A pair lies within "
+            f"{tolerance} of that line; the clocks differ in rate by at most {parameters.most_drift:g} ppm, and of the "
+            f"pulses of either within their common time at most {parameters.most_lost:g} % have no partner."
+        )
+
     def run(self, run: Run) -> Output:
         """Align; ``PipelineError`` when pulses cannot be found or not be matched, with the reason."""
         from analysis.methods.errors import InvalidDataError

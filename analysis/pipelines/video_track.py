@@ -98,6 +98,28 @@ class VideoTrack(Pipeline):
     )
     parameters = VideoTrackParameters
 
+    def methods(self, parameters: VideoTrackParameters) -> str:
+        """Return how it was computed."""
+        chosen = (
+            f"Otsu's threshold (at least {parameters.minimum_contrast} grey levels)"
+            if parameters.threshold is None
+            else f"{parameters.threshold} grey levels"
+        )
+        fast = (
+            "one diagonal of the arena a second"
+            if parameters.maximum_speed is None
+            else f"{parameters.maximum_speed:g} px/s"
+        )
+        quantile = parameters.background_quantile if parameters.animal == "dark" else 1 - parameters.background_quantile
+        return (
+            f"The background of each pixel was the {quantile:.2g} quantile of {parameters.background_frames} frames "
+            f"spread over the video. The animal, {parameters.animal} on the floor, was the largest connected region of "
+            f"at least {parameters.minimum_area:g} px² that differed from it by more than {chosen} after an opening of "
+            f"{parameters.opening} px, and its position the centre of that region. It was lost where the region was "
+            f"larger than {parameters.largest_share:g} % of the arena or {parameters.size_tolerance:g} times larger or "
+            f"smaller than its median over the video, and where it could only be reached faster than {fast}."
+        )
+
     def run(self, run: Run) -> Output:
         """Track; ``PipelineError`` when the video is damaged or no animal can be told from the background."""
         from analysis.methods.errors import InvalidDataError

@@ -8,9 +8,9 @@ const LEGEND = 16;
 const PAUSE_MS = 120;
 
 export class Events {
-  // `changed` is called when what is drawn changes, `go` with a sample to show, `say` with a sentence.
-  constructor({ section, part, changed, go, say }) {
-    Object.assign(this, { section, part, changed, go, say, sources: [], unit: null, late: 0 });
+  // `changed` is called when what is drawn changes, `go` with a sample to show.
+  constructor({ section, part, changed, go }) {
+    Object.assign(this, { section, part, changed, go, said: "", sources: [], unit: null, late: 0 });
     part("traces-jump").addEventListener("change", () => { this.unit = null; this.changed(); });
   }
 
@@ -84,6 +84,12 @@ export class Events {
     }
   }
 
+  // Below the sources: the line for the traces themselves is taken back by the next tile that comes.
+  say(text) {
+    this.said = text;
+    this.changed();
+  }
+
   // Chunks of the window that are there; those that are not are asked for once the window rests.
   chunks(source, start, stop) {
     const [from, to] = [Math.floor(Math.max(0, start) / CHUNK), Math.floor(Math.max(0, stop - 1) / CHUNK)];
@@ -141,7 +147,7 @@ export class Events {
       }
       source.counts = counts;
     }
-    const notes = [wide ? "Zoom in to see spikes and ripples." : "", left ? `${left.toLocaleString()} events more than can be drawn: zoom in.` : ""];
+    const notes = [this.said, wide ? "Zoom in to see spikes and ripples." : "", left ? `${left.toLocaleString()} events more than can be drawn: zoom in.` : ""];
     this.part("traces-events-note").textContent = notes.filter(Boolean).join(" ");
     this.legend(at.dark);
     this.section.dataset.seen = [...this.sources.filter((one) => one.shown)].map((one) => [...(one.counts ?? new Map()).values()].reduce((a, b) => a + b, 0)).join(" ");

@@ -20,7 +20,7 @@ const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const tilesWith = (more) => new Tiles(`${section.dataset.url}window/`, { changed: redraw, say, more });
 const recorded = tilesWith({});
 const cleaning = new Cleaning({ raw: recorded, make: tilesWith, columns: COLUMNS, changed: redraw, part });
-const events = new Events({ section, part, changed: redraw, go: show, say });
+const events = new Events({ section, part, changed: redraw, go: show });
 let tiles = recorded; // those that are drawn
 let told = null; // what the server says of the recording
 let order = []; // channels from the top of the page downwards

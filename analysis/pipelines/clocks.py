@@ -17,13 +17,22 @@ if TYPE_CHECKING:
 Align = Literal["auto", "times", "starts"]
 # The parameter with which a job gets how a recording's clock runs against another recording's, where the catalog says.
 FIT = "clock_fit"
-# The pipelines that go by it. ``sync.align`` has to find it out, and NWB keeps the times of each recording.
+# The pipelines that go by it; ``sync.align`` has to find it out.
 GOING_BY_FITS = frozenset(
     {
-        "decode.position", "decode.sequence", "lfp.bands", "lfp.phase", "lfp.ripples", "spikes.fields", "stats.labels",
-        "stats.permutation",
+        "decode.across", "decode.position", "decode.sequence", "export.nwb", "lfp.bands", "lfp.phase", "lfp.ripples",
+        "spikes.fields", "stats.labels", "stats.permutation",
     }
 )  # fmt: skip
+
+
+def on_reference(recording: InputRecording, align: Align) -> tuple[Line | None, InputRecording]:
+    """Return the line that puts a recording's times on its reference's clock, and what it says of them thereafter.
+
+    No line, and the recording itself, where the catalog has no fit or times are taken as they are written.
+    """
+    line = _fit(recording) if align == "auto" else None
+    return line, recording if line is None else _as_its_reference(recording)
 
 
 def on_clock_of(kept: InputRecording, moved: InputRecording, times: NDArray[Any], align: Align) -> NDArray[np.floating]:

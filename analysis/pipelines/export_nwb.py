@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import AwareDatetime, Field
 
 from analysis.pipelines.base import Input, InputRecording, Metric, Output, Parameters, Pipeline, PipelineError, Run
-from analysis.pipelines.clocks import Align, shift_between
+from analysis.pipelines.clocks import Align, on_reference, shift_between
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,7 +100,7 @@ class ExportNwb(Pipeline):
     """Recordings were written to one NWB file with times from the start of the session."""
 
     name = "export.nwb"
-    version = "1.0.0"
+    version = "1.1.0"
     summary = "Writes units, positions and LFP of a session with its animal, probe and trials as an NWB 2 file."
     inputs = (
         Input(("units", "spikes"), "Sorted units.", 0, MOST_OF_A_KIND),
@@ -117,11 +117,9 @@ class ExportNwb(Pipeline):
         names = _names(run.recordings)
         session = ExportedSession(
             words=_words(run, clock),
-            units=tuple(_units(each, names[each.id], clock.shift(each)) for each in run.of_kind("units", "spikes")),
-            positions=tuple(
-                _position(run, each, names[each.id], clock.shift(each)) for each in run.of_kind("position")
-            ),
-            lfp=tuple(_lfp(run, each, names[each.id], clock.shift(each)) for each in run.of_kind("lfp")),
+            units=tuple(_units(each, names[each.id], clock) for each in run.of_kind("units", "spikes")),
+            positions=tuple(_position(run, each, names[each.id], clock) for each in run.of_kind("position")),
+            lfp=tuple(_lfp(run, each, names[each.id], clock) for each in run.of_kind("lfp")),
             trials=_trials(run.parameters, clock),
         )
         if left_out := len(run.parameters.trials) - len(session.trials):
@@ -139,16 +137,18 @@ class _Clock:
 
     def __init__(self, run: Run) -> None:
         settings: ExportNwbParameters = run.parameters
-        self._align, self._first = settings.align, run.recordings[0]
-        for recording in run.recordings[1:]:
+        self._align = settings.align
+        # As they are once fits of the catalog are gone by.
+        placed = [on_reference(recording, self._align)[1] for recording in run.recordings]
+        for recording in placed[1:]:
             # Raises where one counts from its start and another does not say.
-            shift_between(recording, self._first, self._align)
+            shift_between(recording, placed[0], self._align)
         self.from_start = self._align == "starts" or (
-            self._align == "auto" and self._first.parameters.get("clock") == "recording"
+            self._align == "auto" and placed[0].parameters.get("clock") == "recording"
         )
-        starts = [datetime.fromisoformat(each.start) for each in run.recordings if each.start is not None]
-        if self.from_start and len(starts) < len(run.recordings):
-            missing = next(each for each in run.recordings if each.start is None)
+        starts = [datetime.fromisoformat(each.start) for each in placed if each.start is not None]
+        if self.from_start and len(starts) < len(placed):
+            missing = next(each for each in placed if each.start is None)
             raise PipelineError(f"The recording {missing.label or missing.id} has no start in the catalog.")
         stated = settings.session_start
         if stated is None and not starts:
@@ -157,8 +157,21 @@ class _Clock:
         # What was recorded before the session was opened must not have negative times.
         self.zero = min([*starts, *([stated] if stated else [])]) if self.from_start else stated or min(starts)
 
-    def shift(self, recording: InputRecording) -> float:
-        """Return the seconds to add to a recording's times."""
+    def times(self, recording: InputRecording, times: NDArray[Any]) -> NDArray[np.floating]:
+        """Return a recording's times (s) as seconds from the zero of the file."""
+        line, placed = on_reference(recording, self._align)
+        return (times if line is None else line.of(times)) + self._shift(placed)
+
+    def series(self, recording: InputRecording, start: float, rate: float) -> tuple[float, float]:
+        """Return start (s) and rate (Hz) of even samples on the clock of the file."""
+        import numpy as np
+
+        line, placed = on_reference(recording, self._align)
+        if line is None:
+            return start + self._shift(placed), rate
+        return float(line.of(np.asarray(start))) + self._shift(placed), rate / (1 + line.drift)
+
+    def _shift(self, recording: InputRecording) -> float:
         if not self.from_start or recording.start is None:
             return 0.0
         return (datetime.fromisoformat(recording.start) - self.zero).total_seconds()
@@ -205,20 +218,21 @@ def _names(recordings: tuple[InputRecording, ...]) -> dict[str, str]:
     return names
 
 
-def _units(recording: InputRecording, name: str, shift: float) -> ExportedUnits:
+def _units(recording: InputRecording, name: str, clock: _Clock) -> ExportedUnits:
     import numpy as np
 
     from analysis.export.nwb import ExportedUnits
     from analysis.readers import read_spikes
 
     spikes = read_spikes(recording)
-    trains = [spikes.times[spikes.units == unit] + shift for unit in range(len(spikes.labels))]
+    times = clock.times(recording, spikes.times)
+    trains = [times[spikes.units == unit] for unit in range(len(spikes.labels))]
     stated = recording.rate or recording.parameters.get("clockrate")
     resolution = 1 / float(stated) if stated else None
     return ExportedUnits(name, [np.sort(train) for train in trains], spikes.labels, resolution)
 
 
-def _position(run: Run, recording: InputRecording, name: str, shift: float) -> ExportedPosition:
+def _position(run: Run, recording: InputRecording, name: str, clock: _Clock) -> ExportedPosition:
     from analysis.export.nwb import ExportedPosition
     from analysis.readers import read_position
 
@@ -228,7 +242,7 @@ def _position(run: Run, recording: InputRecording, name: str, shift: float) -> E
         run.log(
             f"{name}: {left_out:,} of {kept.size:,} samples have a time that is not after the one before; left out."
         )
-    return ExportedPosition(name, found.time[kept] + shift, found.xy[kept], found.unit)
+    return ExportedPosition(name, clock.times(recording, found.time[kept]), found.xy[kept], found.unit)
 
 
 def _ascending(time: NDArray[np.floating]) -> NDArray[np.bool_]:
@@ -239,18 +253,19 @@ def _ascending(time: NDArray[np.floating]) -> NDArray[np.bool_]:
     return np.concatenate([[np.isfinite(time[0])], (time[1:] > latest[:-1])])
 
 
-def _lfp(run: Run, recording: InputRecording, name: str, shift: float) -> ExportedLfp:
+def _lfp(run: Run, recording: InputRecording, name: str, clock: _Clock) -> ExportedLfp:
     from analysis.export.nwb import ExportedLfp
     from analysis.readers import open_signal
 
     signal = open_signal(recording)
+    start, rate = clock.series(recording, signal.start, signal.rate)
     return ExportedLfp(
         name,
         signal.read,
         signal.n_samples,
         signal.n_channels,
-        signal.rate,
-        signal.start + shift,
+        rate,
+        start,
         _probe(run, recording, name, signal.n_channels),
     )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from analysis.pipelines.base import InputFile, InputRecording, PipelineError
+from analysis.pipelines.clocks import FIT
 from tests.methods.running import run_pipeline
 
 START = "2026-03-02T12:00:00+01:00"
@@ -125,6 +127,28 @@ def test_pynapple_opens_it_with_equal_numbers(exported, truth):
         trials = data["trials"]
         assert trials.start.tolist() == [2.0, 12.0]
         assert trials.end.tolist() == [3.5, 14.5]
+
+
+@pytest.mark.parametrize("align", ["auto", "starts"])
+def test_times_are_on_the_clock_that_fits_of_the_catalog_bring_them_to(truth, tmp_path, align):
+    # The box that wrote units and LFP started 3.2 s after the tracker, and its clock is 200 ppm slow.
+    offset, drift, tracker = 3.2, 200e-6, truth.recordings[1]
+    fit = {"reference": tracker.id, "offset": offset, "drift": drift, "origin": 0.0, "reference_clock": "recording",
+           "reference_start": tracker.start}  # fmt: skip
+    units, lfp = (
+        replace(told, parameters={**told.parameters, FIT: fit}) for told in (truth.recordings[0], truth.recordings[2])
+    )
+    run_pipeline("export.nwb", tmp_path / "fitted", units, tracker, lfp, **WORDS, align=align)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pynapple as nap
+
+        data = nap.load_file(str(tmp_path / "fitted" / "session.nwb"))
+        placed = (lambda times: 0.5 + times + offset + drift * times) if align == "auto" else (lambda times: times)
+        for number, train in enumerate(truth.trains):
+            assert np.abs(data["units"][number].t - placed(train)).max() < 1e-8
+        assert np.abs(data["lfp CA1"].t - placed(np.arange(25_000) / 1250)).max() < 1e-8
+        assert np.abs(data["position CA1"].t - truth.position_time - 0.5).max() < 1e-8
 
 
 def test_it_says_whose_session_it_was_when_and_with_what(exported):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from analysis.pipelines import registry
+from analysis.pipelines import clocks, registry
 from analysis.pipelines.base import PipelineError
 from analysis.readers import open_signal, read_position
 from tests.methods.running import recording, run_pipeline
@@ -280,6 +280,30 @@ def test_the_clocks_are_what_the_recordings_say_and_never_a_guess(tmp_path, trac
         run_pipeline("decode.position", tmp_path / "b", late, track[1], shifts=0)
     with pytest.raises(PipelineError, match="the units recording does not say from when"):
         run_pipeline("decode.position", tmp_path / "c", track[0], position, shifts=0)
+
+
+def test_a_clock_fit_of_the_catalog_brings_spikes_to_positions_and_only_when_it_is_asked_for(tmp_path, track, laps):
+    # Minutes into the session a drift of 2 % is seconds off, which no constant shift mends.
+    fit = {"reference": track[1].id, "offset": 7.5, "drift": 0.02, "origin": 100.0, "reference_clock": "",
+           "reference_start": track[1].start}  # fmt: skip
+    written = (laps.spike_times - fit["offset"] + fit["drift"] * fit["origin"]) / (1 + fit["drift"])
+    np.savez(tmp_path / "drifting.npz", spike_times=written, spike_units=laps.spike_units)
+    plain = recording("units", "units-npz", tmp_path / "drifting.npz")
+    fitted = replace(plain, parameters={**plain.parameters, clocks.FIT: fit})
+    true, _ = run_pipeline("decode.position", tmp_path / "true", *track, shifts=0)
+    mended, _ = run_pipeline("decode.position", tmp_path / "fit", fitted, track[1], shifts=0)
+    assert mended.metrics["median_error"].value == pytest.approx(true.metrics["median_error"].value, rel=1e-6)
+    for name, told, align in (("without", plain, "auto"), ("as-written", fitted, "times")):
+        wrong, _ = run_pipeline("decode.position", tmp_path / name, told, track[1], shifts=0, align=align)
+        assert wrong.metrics["median_error"].value > 3 * true.metrics["median_error"].value
+
+
+def test_whatever_brings_clocks_together_goes_by_the_fits_of_the_catalog():
+    aligning = {
+        name for name, pipeline in registry.all_pipelines().items() if "align" in pipeline.parameters.model_fields
+    }
+    # This one finds fits out.
+    assert aligning - {"sync.align"} == clocks.GOING_BY_FITS
 
 
 def test_decoding_says_what_is_missing(tmp_path, track, laps):

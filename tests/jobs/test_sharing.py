@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from analysis.jobs.models import Job, Result
+from analysis.pipelines import registry
 from analysis.services import submit
 from analysis.sharing import page, services
 from analysis.sharing.models import ShareLink
@@ -202,7 +203,8 @@ def test_a_shared_nwb_export_names_nobody_and_says_nothing_of_the_catalog(lab, r
         "experimenters": ["Doe, Jane"], "notes": "", "trials": [{"start": 1.0, "stop": 2.0}],
         "animal": {"identifier": "R214", "species": "Rattus norvegicus", "description": "Bites."},
     }  # fmt: skip
-    Job.objects.filter(pk=result.job_id).update(pipeline="export.nwb", version="1.0.0", parameters=told)
+    version = registry.get("export.nwb").version
+    Job.objects.filter(pk=result.job_id).update(pipeline="export.nwb", version=version, parameters=told)
     Result.objects.filter(pk=result.pk).update(summary="An NWB file of R214 with 3 units.")
     _, key = services.share(by=lab.experimenter, result=result)
     text = html.unescape(Client().get(address(key)).content.decode())

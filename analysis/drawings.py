@@ -26,7 +26,7 @@ CONTENT_TYPES = {
 }
 THEMES = ("light", "dark")
 # Kept drawings are drawn again after a change of how figures are drawn: raise it with such a change.
-DRAWN_AS = 3
+DRAWN_AS = 4
 
 # Matplotlib's settings are global, and one drawing at a time leaves the cores to live pictures.
 _drawing = threading.Lock()

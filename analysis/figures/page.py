@@ -23,6 +23,8 @@ _SLANT = 0.5
 # Height of the drawing in px: the page stretches it to the width of its card.
 _HEIGHT = {"full": 360, "half": 340}
 _LEAST_HEIGHT = 300
+# Characters of a legend's label of which two fit beside each other on a phone.
+_LONGEST_ABREAST = 20
 
 
 def json_item(figure: Figure, *, theme: Theme = "light", target: str | None = None) -> dict[str, Any]:
@@ -146,8 +148,9 @@ def _dress(plot, panel: Panel, theme: Theme) -> None:  # noqa: ANN001
         legend = plot.legend[0]
         legend.visible = panel.legend
         legend.orientation = "horizontal"
-        # Two columns fit a phone; one long row would be cut off.
-        legend.ncols = min(2, len(legend.items))
+        # Two columns of short labels fit a phone; more, or longer ones, would be cut off.
+        longest = max(len(item.label.value) for item in legend.items)
+        legend.ncols = 1 if longest > _LONGEST_ABREAST else min(2, len(legend.items))
         legend.label_text_font = _FONT
         legend.label_text_font_size = "12px"
         legend.label_text_color = ground["text"]

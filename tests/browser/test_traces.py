@@ -243,7 +243,7 @@ def test_a_filter_and_a_common_median_are_taken_where_the_window_is_short(page):
     while state(page)["span"] > RATE / 4:
         press(page, "+")
     page.get_by_label("high-pass 300 Hz").check()
-    page.get_by_label("common median off").check()
+    page.get_by_label("without the common median").check()
     settled(page)
     assert drawn(page) == "high_pass reference"
     assert page.locator("#traces-clean-note").inner_text() == ""
@@ -257,6 +257,6 @@ def test_a_filter_and_a_common_median_are_taken_where_the_window_is_short(page):
     assert "Shown as recorded: a window is filtered up to about" in page.locator("#traces-clean-note").inner_text()
     press(page, *["+"] * 8)
     assert drawn(page) == "high_pass reference"
-    page.get_by_label("common median off").uncheck()
+    page.get_by_label("without the common median").uncheck()
     settled(page)
     assert drawn(page) == "high_pass"

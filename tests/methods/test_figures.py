@@ -14,7 +14,19 @@ from analysis.figures import lfp as lfp_figures
 from analysis.figures import place_fields as field_figures
 from analysis.figures import trials as trial_figures
 from analysis.figures.comparing import compare
-from analysis.figures.spec import MOST_POINTS, Axis, Band, Figure, Image, Line, Panel, Spans, every, reduce_trace
+from analysis.figures.spec import (
+    MOST_POINTS,
+    Axis,
+    Band,
+    Figure,
+    Image,
+    Line,
+    Panel,
+    Points,
+    Spans,
+    every,
+    reduce_trace,
+)
 from analysis.methods import place_fields, spectral
 from analysis.methods.alignment import align
 from analysis.methods.trials import LapTable, OdourTable
@@ -325,3 +337,13 @@ def test_text_and_lines_are_seen_on_their_ground(theme):
 def test_an_image_without_range_still_has_a_scale():
     assert Image(np.full((2, 2), 5.0), 0, 1, 0, 1).limits() == (5.0, 6.0)
     assert Image(np.full((2, 2), np.nan), 0, 1, 0, 1).limits() == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "columns"), [(["data", "chance"], 2), (["out of sequence, correct (40)", "wrong"], 1), (["data"], 1)]
+)
+def test_a_legend_with_long_names_is_one_column_so_that_a_phone_shows_all_of_it(labels, columns):
+    steps = np.arange(3.0)
+    layers = tuple(Points(steps, steps, label=label) for label in labels)
+    drawn = page.json_item(Figure.wide("named", "Named", "Points.", Panel(Axis("x"), Axis("y"), layers)))
+    assert re.search(r'"name": "Legend".*?"ncols": (\d)', json.dumps(drawn))[1] == str(columns)

@@ -12,7 +12,7 @@ from labsite.demo.rawsession import write_raw_session
 from tests.browser.chromium import DESKTOP
 from tests.browser.conftest import visitor
 from tests.browser.test_chain import PAGE_MS, register
-from tests.browser.test_traces import settled
+from tests.browser.trace_page import settled
 from tests.stack.laboratory import Laboratory
 
 JOB_MS = 300_000

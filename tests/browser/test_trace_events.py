@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,8 +18,7 @@ from analysis.jobs.models import Job, JobInput, JobState, Result
 from sessions import services
 from sessions.models import Membership, Project
 from sessions.permissions import LABORATORY
-from tests.browser.chromium import DESKTOP, FLAGS, PHONE, executable
-from tests.browser.test_traces import press, settled, state
+from tests.browser.trace_page import press, settled, state, trace_page
 from tests.cameras.laboratory import Laboratory
 
 pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.timeout(600)]
@@ -109,27 +107,8 @@ def finished(project: Any, pipeline: str, recording: Any, settings: Any) -> Path
 @pytest.fixture(params=["desktop", "phone"])
 def page(request: pytest.FixtureRequest, voltage: SimpleNamespace) -> Iterator[Any]:
     """The recording's page on a desktop, and in the dark on a phone."""
-    from playwright.sync_api import sync_playwright
-
-    phone = request.param == "phone"
-    complaints: list[str] = []
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
-        context = chromium.new_context(
-            base_url=voltage.url, viewport=PHONE if phone else DESKTOP, color_scheme="dark" if phone else "light",
-            is_mobile=phone, has_touch=phone, device_scale_factor=2 if phone else 1,
-        )  # fmt: skip
-        context.add_cookies([{"name": "sessionid", "value": voltage.cookie, "url": voltage.url}])
-        opened = context.new_page()
-        opened.on("pageerror", lambda error: complaints.append(str(error)))
-        opened.on("console", lambda m: complaints.append(m.text) if "Content Security Policy" in m.text else None)
-        opened.goto(voltage.path)
-        settled(opened)
+    with trace_page(voltage, request.param, f"events-{request.param}-{request.node.name[5:12]}") as opened:
         yield opened
-        if folder := os.environ.get("LAB_TEST_PICTURES"):
-            opened.screenshot(path=f"{folder}/events-{request.param}-{request.node.name[5:12]}.png", full_page=True)
-        chromium.close()
-    assert complaints == []
 
 
 def wait_for(page: Any, name: str, value: str) -> None:

@@ -20,7 +20,7 @@ from analysis.traces import traced
 from sessions import services
 from sessions.models import Membership, Project
 from sessions.permissions import LABORATORY
-from tests.browser.chromium import DESKTOP, FLAGS, PHONE, executable
+from tests.browser.trace_page import press, settled, state, trace_page
 from tests.cameras.laboratory import Laboratory
 from tests.methods.running import recording as as_input
 from tests.methods.running import run_pipeline
@@ -78,42 +78,8 @@ def voltage(transactional_db: None, web: Laboratory, settings: Any) -> SimpleNam
 @pytest.fixture(params=["desktop", "phone"])
 def page(request: pytest.FixtureRequest, voltage: SimpleNamespace) -> Iterator[Any]:
     """The recording's page on a desktop, and in the dark on a phone."""
-    from playwright.sync_api import sync_playwright
-
-    phone = request.param == "phone"
-    complaints: list[str] = []
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
-        context = chromium.new_context(
-            base_url=voltage.url, viewport=PHONE if phone else DESKTOP, color_scheme="dark" if phone else "light",
-            is_mobile=phone, has_touch=phone, device_scale_factor=2 if phone else 1,
-        )  # fmt: skip
-        context.add_cookies([{"name": "sessionid", "value": voltage.cookie, "url": voltage.url}])
-        opened = context.new_page()
-        opened.on("pageerror", lambda error: complaints.append(str(error)))
-        opened.on("console", lambda m: complaints.append(m.text) if "Content Security Policy" in m.text else None)
-        opened.goto(voltage.path)
-        settled(opened)
+    with trace_page(voltage, request.param, f"traces-{request.param}-{request.node.name[5:12]}") as opened:
         yield opened
-        if folder := os.environ.get("LAB_TEST_PICTURES"):
-            opened.screenshot(path=f"{folder}/traces-{request.param}-{request.node.name[5:12]}.png", full_page=True)
-        chromium.close()
-    assert complaints == []
-
-
-def settled(page: Any) -> None:
-    """Wait until all that is seen has come and is drawn; what was pressed shows in the next picture."""
-    page.evaluate("() => new Promise((then) => requestAnimationFrame(() => requestAnimationFrame(then)))")
-    page.wait_for_function(
-        "() => { const d = document.getElementById('traces').dataset; return 'ready' in d && d.waiting === '0'; }",
-        timeout=60_000,
-    )
-
-
-def state(page: Any) -> dict[str, float]:
-    found = page.evaluate("({...document.getElementById('traces').dataset})")
-    return {name: float(found[name]) for name in
-            ("start", "span", "bin", "top", "rows", "microvolts", "ratio", "left", "height")}  # fmt: skip
 
 
 def highest_of_row(page: Any, row: int) -> tuple[float, float]:
@@ -136,13 +102,6 @@ def highest_of_row(page: Any, row: int) -> tuple[float, float]:
         [round((row - now["top"] + 0.5) * high), int(0.45 * high), now["left"]],
     )
     return up / high * now["microvolts"], now["start"] + across / width * now["span"]
-
-
-def press(page: Any, *keys: str) -> None:
-    page.locator("#traces-canvas").focus()
-    for key in keys:
-        page.keyboard.press(key)
-    settled(page)
 
 
 def test_a_pulse_is_found_by_zooming_out_and_measured_by_zooming_in(page, voltage):

@@ -44,6 +44,9 @@ _STOPS = {
     ("density", "dark"): ["#171c24", "#1d3557", "#22589b", "#3b86d9", "#86bdf7", "#e4f1ff"],
     ("power", "light"): ["#00224e", "#2a3f6d", "#575c6d", "#7d7c78", "#a59c74", "#d2bf60", "#fee838"],
     ("power", "dark"): ["#00224e", "#2a3f6d", "#575c6d", "#7d7c78", "#a59c74", "#d2bf60", "#fee838"],
+    # One tone that no map has, beside which each map's ends are seen: for what is not known.
+    ("unknown", "light"): ["#bfbfbf", "#bfbfbf"],
+    ("unknown", "dark"): ["#3f444c", "#3f444c"],
     ("grey", "light"): ["#000000", "#ffffff"],
     ("grey", "dark"): ["#000000", "#ffffff"],
 }

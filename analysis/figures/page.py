@@ -215,8 +215,8 @@ def _image(plot, layer: Image, theme: Theme) -> None:  # noqa: ANN001
     from bokeh.models.annotations import ColorBar
 
     low, high = layer.limits()
-    # What a map does not know is shaded; what a grey mask leaves open is open.
-    shade = "rgba(0,0,0,0)" if layer.palette == "grey" else "rgba(128,128,128,0.25)"
+    # What a map does not know is shaded; what a mask or a picture leaves open is open.
+    shade = "rgba(0,0,0,0)" if layer.palette in ("grey", "unknown") else "rgba(128,128,128,0.25)"
     mapper = LinearColorMapper(palette=colours.palette(layer.palette, theme), low=low, high=high, nan_color=shade)
     values = layer.values if layer.values.dtype == np.uint8 else np.asarray(layer.values, np.float32)
     plot.image(

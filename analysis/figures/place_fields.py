@@ -21,7 +21,7 @@ _MOST_PATHS = 3
 
 def unvisited(known: NDArray[np.bool_], extent: tuple[float, float, float, float]) -> Image:
     """Grey where the animal was not: neither a low rate nor an empty page."""
-    return Image(np.where(known, np.nan, 0.75), *extent, palette="grey", low=0.0, high=1.0)
+    return Image(np.where(known, np.nan, 1.0), *extent, palette="unknown", low=0.0, high=1.0)
 
 
 def track_maps(found: Sequence[UnitFields], size: float, unit: str) -> Figure:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 MOST_POINTS = 4000
 
 Role = Literal["data", "truth", "real", "chance", "reference", "second", "lost", "muted"]
-Palette = Literal["density", "power", "grey"]
+Palette = Literal["density", "power", "grey", "unknown"]
 Dash = Literal["solid", "dashed", "dotted"]
 
 

@@ -315,6 +315,18 @@ def test_colour_maps_grow_in_lightness_one_way():
             assert np.all(steps >= -1) or np.all(steps <= 1)
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_what_is_not_known_looks_like_no_value_of_a_map(theme):
+    def channels(colour):
+        return np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)], float)
+
+    (unknown,) = {*colours.palette("unknown", theme)}
+    others = [*colours.palette("density", theme), colours.GROUND[theme]["surface"]]
+    assert min(np.linalg.norm(channels(unknown) - channels(other)) for other in others) > 30
+    # Nor does it outshine the map on a dark page.
+    assert contrast(unknown, colours.GROUND[theme]["surface"]) < 2.5
+
+
 def contrast(one: str, other: str) -> float:
     def light(colour):
         channels = np.array([int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)])

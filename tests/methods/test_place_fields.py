@@ -165,7 +165,7 @@ def test_unvisited_places_are_grey_in_the_open(simulated, tmp_path):
     assert output.metrics["width"].unit == "cm²"
     maps = next(figure for figure in output.figures if figure.name == "fields")
     ground, rates = (layer for layer in maps.panels[0].layers if isinstance(layer, Image))
-    assert ground.palette == "grey"
+    assert ground.palette == "unknown"
     assert not (np.isfinite(ground.values) & np.isfinite(rates.values)).any()
     assert "information" not in {figure.name for figure in output.figures}
 

@@ -26,12 +26,15 @@ class ClockFitSerializer(serializers.ModelSerializer):
     """A revision of a recording's clock fit: ``reference = time + offset + drift * (time - origin)``."""
 
     user = serializers.SlugRelatedField(slug_field="username", read_only=True, allow_null=True)
+    undoable = serializers.BooleanField(
+        read_only=True, help_text="Whether undo takes it back: it is the last revision, and has a fit."
+    )
 
     class Meta:
         model = ClockFit
         fields = (
-            "id", "recording", "revision", "reference", "offset", "drift", "origin", "result", "undoes", "user",
-            "created",
+            "id", "recording", "revision", "reference", "offset", "drift", "origin", "result", "undoes",
+            "undoable", "user", "created",
         )  # fmt: skip
         read_only_fields = fields
 

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from analysis import trace_events
-from sessions.errors import Invalid
+from sessions.api.fields import StrictParameters
 
 
 class SourceSerializer(serializers.Serializer):
@@ -45,7 +45,7 @@ class EventsSerializer(serializers.Serializer):
     units = FoundUnitSerializer(many=True)
 
 
-class EventsQuery(serializers.Serializer):
+class EventsQuery(StrictParameters, serializers.Serializer):
     """A window, or a sample from which the next event on one side is wanted."""
 
     source = serializers.UUIDField()
@@ -54,15 +54,6 @@ class EventsQuery(serializers.Serializer):
     after = serializers.IntegerField(required=False, min_value=-1, max_value=2**53)
     before = serializers.IntegerField(required=False, min_value=0, max_value=2**53)
     unit = serializers.IntegerField(required=False, min_value=0, max_value=2**31 - 1, help_text="Only of this unit.")
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Refuse what is no name of a parameter rather than ignore it."""
-        if unknown := sorted(set(data) - set(self.fields)):
-            raise Invalid(
-                f"There is no parameter {', '.join(unknown)}; there is {', '.join(self.fields)}.",
-                {name: ["There is no such parameter."] for name in unknown},
-            )
-        return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Check what several fields say together."""

@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from analysis import traces
 from analysis.readers.traces import MOST_CHANNELS, MOST_COLUMNS, MOST_VALUES
-from sessions.errors import Invalid
+from sessions.api.fields import StrictParameters
 
 # The mark is of these very files: a stretch under it never changes.
 KEPT = "private, max-age=86400, immutable"
@@ -66,7 +66,7 @@ class TracesSerializer(serializers.Serializer):
     may_compute = serializers.BooleanField(help_text="Whether you may queue the overview.")
 
 
-class WindowQuery(serializers.Serializer):
+class WindowQuery(StrictParameters, serializers.Serializer):
     """A stretch of a recording."""
 
     start = serializers.IntegerField(min_value=0, max_value=2**53, default=0, help_text="First sample.")
@@ -91,15 +91,6 @@ class WindowQuery(serializers.Serializer):
     mark = serializers.RegexField(
         "^[0-9a-f]{64}$", required=False, help_text="As the description has it; the reply may then be kept for a day."
     )
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Refuse what is no name of a parameter rather than ignore it."""
-        if unknown := sorted(set(data) - set(self.fields)):
-            raise Invalid(
-                f"There is no parameter {', '.join(unknown)}; there is {', '.join(self.fields)}.",
-                {name: ["There is no such parameter."] for name in unknown},
-            )
-        return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Check what two fields say together."""

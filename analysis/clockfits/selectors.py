@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from analysis.clockfits.models import ClockFit
 from analysis.jobs.models import Job, JobState, Result
@@ -21,12 +21,14 @@ DEEPEST = 5
 
 
 def clock_fits(user: Any) -> QuerySet[ClockFit]:
-    """Return the revisions of the user's projects, newest first."""
-    return visible(
-        user,
-        ClockFit.objects.select_related("user", "recording", "reference", "result"),
-        project="recording__session__project",
-    )
+    """Return the revisions of the user's projects, newest first, with ``undoable``: whether it can be taken back now.
+
+    That is the last revision where it has a fit: one without is where everything was taken back.
+    """
+    later = ClockFit.objects.filter(recording=OuterRef("recording"), revision__gt=OuterRef("revision"))
+    rows = ClockFit.objects.select_related("user", "recording", "reference", "result")
+    undoable = Q(reference__isnull=False) & ~Exists(later)
+    return visible(user, rows.annotate(undoable=undoable), project="recording__session__project")
 
 
 def newest(recording: Recording) -> ClockFit | None:

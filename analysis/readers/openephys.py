@@ -143,8 +143,7 @@ def _settings(path: Path, streams: list[Stream], notes: list[str]) -> tuple[Prob
             found = read_openephys_neuropixels(path)
     except Exception as error:  # noqa: BLE001
         # No Neuropixels, several of them, or damage: the samples can be read all the same.
-        first = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        notes.append(f"The probe cannot be placed: {first}.")
+        notes.append(f"The probe cannot be placed: {sources.first_line(error, longest=120)}.")
         return None, start
     positions = np.asarray(found.contact_positions, float)
     order = found.device_channel_indices

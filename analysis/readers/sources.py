@@ -101,8 +101,17 @@ def damage(path: Path, what: str, *errors: type[Exception]) -> Iterator[None]:
             f"The file {path.name} asks for more memory than there is: it is damaged, or too large to be read at once."
         ) from None
     except errors as error:
-        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        reason = first_line(error, longest=160)
         raise PipelineError(f"The file {path.name} is not a sound {what}: {reason.rstrip('.')}.") from error
+
+
+def first_line(error: Exception, *, longest: int) -> str:
+    """Return the first line that an error of a library says, cut to ``longest`` letters; its kind where it says none.
+
+    Some raise without a word, or with an empty first line.
+    """
+    said = str(error).strip()
+    return said.splitlines()[0][:longest] if said else type(error).__name__
 
 
 @contextmanager

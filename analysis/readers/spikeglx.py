@@ -203,7 +203,7 @@ def _probe(path: Path, channels: int, notes: list[str]) -> Probe | None:
         order = found.device_channel_indices
     except Exception as error:  # noqa: BLE001
         # A probe that the library does not know, or a damaged table of it: the samples can be read all the same.
-        notes.append(f"The probe cannot be placed: {str(error).splitlines()[0][:120] if str(error) else 'unknown'}.")
+        notes.append(f"The probe cannot be placed: {sources.first_line(error, longest=120)}.")
         return None
     if order is not None and len(order) == len(positions):
         positions = positions[np.argsort(order)]

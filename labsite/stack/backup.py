@@ -34,7 +34,7 @@ def backup(file: Path) -> int:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         part.unlink(missing_ok=True)
-        raise HomeError(f"The backup failed: {done.stderr.strip().splitlines()[-1]}")
+        raise HomeError(f"The backup failed: {_said_last(done)}")
     part.replace(file)
     return file.stat().st_size
 
@@ -51,4 +51,10 @@ def restore(file: Path) -> None:
     command = [program, "--single-transaction", "--exit-on-error", "--no-owner", *options, str(file)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise HomeError(f"Nothing was restored: {done.stderr.strip().splitlines()[-1]}")
+        raise HomeError(f"Nothing was restored: {_said_last(done)}")
+
+
+def _said_last(done: subprocess.CompletedProcess[str]) -> str:
+    """The last line that a program said; how it ended where it said nothing, as one that the kernel kills does."""
+    said = done.stderr.strip()
+    return said.splitlines()[-1] if said else f"it ended with status {done.returncode} and said nothing"

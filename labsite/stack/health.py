@@ -48,7 +48,7 @@ def _postgres() -> dict[str, Part]:
         with psycopg.connect(**known, connect_timeout=2, options="-c statement_timeout=1500") as connection:
             connection.execute("select 1")
     except psycopg.Error as error:
-        return {"postgres": _bad(str(error).strip().splitlines()[0])}
+        return {"postgres": _bad((str(error).strip() or type(error).__name__).splitlines()[0])}
     return {"postgres": _ok()}
 
 

@@ -22,6 +22,20 @@ from sessions.permissions import visible
 from sessions.services.transaction import checked_json
 
 
+class StrictParameters:
+    """Mixin of serializers of what stands in an address: a parameter that does not exist is refused, not ignored."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Refuse unknown names before anything else is looked at."""
+        known = self.fields  # type: ignore[attr-defined]
+        if unknown := sorted(set(data) - set(known)):
+            raise Invalid(
+                f"There is no parameter {', '.join(unknown)}; there is {', '.join(known)}.",
+                {name: ["There is no such parameter."] for name in unknown},
+            )
+        return super().to_internal_value(data)  # type: ignore[misc]
+
+
 class StrictFields:
     """Mixin of serializers: a field that does not exist or cannot be set is refused, not ignored."""
 

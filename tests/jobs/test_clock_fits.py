@@ -166,6 +166,19 @@ def test_the_button_of_a_result_is_for_managers_and_can_be_undone(lab, clocks, a
     assert f'action="{page}clock/use/"' in client.get(page).content.decode()
     told = client.post(f"{page}clock/use/", {"recording": clocks["units"].pk, "base": 0}, follow=True).content.decode()
     assert "goes by this fit" in told
+    undo = f'action="{page}clock/undo/"'
+    assert undo in told
+    assert undoable(client) == {1: True}
     client.post(f"{page}clock/undo/", {"recording": clocks["units"].pk, "base": 1})
     assert fit_for(clocks["units"]) is None
-    assert ClockFit.objects.filter(recording=clocks["units"]).count() == 2
+    # Nothing is left to be taken back, and nothing is offered.
+    assert undo not in client.get(page).content.decode()
+    assert undoable(client) == {1: False, 2: False}
+    client.post(f"{page}clock/use/", {"recording": clocks["units"].pk, "base": 2})
+    assert undo in client.get(page).content.decode()
+    assert undoable(client) == {1: False, 2: False, 3: True}
+
+
+def undoable(client: Client) -> dict[int, bool]:
+    """Return of each revision whether REST offers to take it back."""
+    return {row["revision"]: row["undoable"] for row in client.get("/api/v1/clock-fits/").json()["results"]}

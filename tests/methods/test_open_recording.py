@@ -13,6 +13,7 @@ from analysis.pipelines.base import PipelineError
 from analysis.readers import open_recording, open_signal, read_position, read_spikes
 from analysis.readers.describing import describe
 from analysis.readers.probe import read_positions
+from analysis.readers.sources import damage
 from tests.data import shared_data
 from tests.methods import acquired
 from tests.methods.running import recording
@@ -220,6 +221,16 @@ def test_real_files_have_the_numbers_of_their_makers(name):
     kind, facts = REAL[name]
     found = told(shared_data(folder) / rest, kind)["facts"]
     assert {key: found[key] for key in facts} == facts
+
+
+@pytest.mark.parametrize(
+    ("said", "told"), [("", "ValueError"), ("\n\n", "ValueError"), ("\nno such part\nin it", "no such part")]
+)
+def test_an_error_of_a_library_without_a_word_is_told_by_its_kind(said, told, tmp_path):
+    told = f"The file a.csv is not a sound table: {told}."
+    with pytest.raises(PipelineError) as raised, damage(tmp_path / "a.csv", "table", ValueError):
+        raise ValueError(said)
+    assert str(raised.value) == told
 
 
 def test_headers_of_every_neuropixels_probe():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from labsite.stack import backup
+from labsite.stack.home import HomeError
 from tests.stack.laboratory import lab
 
 USERS = (
@@ -35,3 +37,14 @@ def test_a_backup_of_a_running_laboratory_restores_into_an_empty_one(laboratory,
     again = lab("manage", "restore_database", str(dump), LAB_HOME=there)
     assert again.returncode == 1
     assert "restore into a LAB_HOME that was never started" in again.stderr
+
+
+@pytest.mark.django_db
+def test_a_backup_whose_program_is_killed_without_a_word_says_how_it_ended(tmp_path, monkeypatch):
+    killed = tmp_path / "pg_dump"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o700)
+    monkeypatch.setattr(backup, "postgres_program", lambda _name: killed)
+    with pytest.raises(HomeError, match="ended with status -9 and said nothing"):
+        backup.backup(tmp_path / "lab.dump")
+    assert list(tmp_path.glob("lab.dump*")) == []

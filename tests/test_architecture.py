@@ -112,6 +112,18 @@ def test_pages_load_nothing_from_elsewhere():
     assert wrong == []
 
 
+def test_no_markup_is_written_where_only_text_may_stand():
+    """In an attribute its quotes end the value, and what follows shows on the page; an option drops it."""
+    markup = re.compile(r"\|(lab_time|lab_time_long|iso_time)\b(?!_plain)")
+    text_only = re.compile(r'[\w-]="([^"]*)"|<option[^>]*>(.*?)</option>', re.DOTALL)
+    found = []
+    for path in sorted((ROOT / "templates").rglob("*.html")):
+        page = re.sub(r"\{%.*?%\}", "", path.read_text())
+        for place in text_only.finditer(page):
+            found += [f"{path.name}: {place[0]}"] if markup.search(place[1] or place[2] or "") else []
+    assert found == []
+
+
 @pytest.mark.django_db
 def test_migrations_are_complete():
     from django.core.management import call_command

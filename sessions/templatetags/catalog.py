@@ -56,15 +56,22 @@ def lab_time(time: datetime | None) -> str:
     """Return a time in the laboratory's zone: short in the text, in full on hover."""
     if time is None:
         return NOTHING
+    local = timezone.localtime(time)
+    full = f"{local:%A} {local.day} {local:%B %Y, %H:%M:%S %Z}"
+    return format_html('<time datetime="{}" title="{}">{}</time>', time.isoformat(), full, lab_time_plain(time))
+
+
+@register.filter
+def lab_time_plain(time: datetime | None) -> str:
+    """Return what `lab_time` shows, without markup: for an attribute or an option."""
+    if time is None:
+        return NOTHING
     local, now = timezone.localtime(time), timezone.localtime()
     if local.date() == now.date():
-        short = f"{local:%H:%M}"
-    elif local.year == now.year:
-        short = f"{local.day} {local:%b %H:%M}"
-    else:
-        short = f"{local:%Y-%m-%d %H:%M}"
-    full = f"{local:%A} {local.day} {local:%B %Y, %H:%M:%S %Z}"
-    return format_html('<time datetime="{}" title="{}">{}</time>', time.isoformat(), full, short)
+        return f"{local:%H:%M}"
+    if local.year == now.year:
+        return f"{local.day} {local:%b %H:%M}"
+    return f"{local:%Y-%m-%d %H:%M}"
 
 
 @register.filter

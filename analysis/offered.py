@@ -73,10 +73,15 @@ def in_words(pipeline: Pipeline, parameters: Mapping[str, Any] | None = None) ->
 
     Otherwise in one sentence: what its class says; of a command, what was said of it.
     """
-    if parameters is not None:
-        with suppress(ValidationError):
-            if said := pipeline.methods(pipeline.parameters.model_validate(parameters)):
-                return said
+    if parameters is not None and (said := sentences(pipeline, parameters)):
+        return said
     if pipeline.name.startswith(registry.COMMANDS):
         return pipeline.summary
     return " ".join((type(pipeline).__doc__ or "").partition("\n\n")[0].split())
+
+
+def sentences(pipeline: Pipeline, parameters: Mapping[str, Any]) -> str:
+    """Return what a pipeline says itself of computing with these ``parameters``; empty where it says nothing."""
+    with suppress(ValidationError):
+        return pipeline.methods(pipeline.parameters.model_validate(parameters))
+    return ""

@@ -174,10 +174,12 @@ def methods_text(of: Result, *, outside: bool = False) -> str:
     # What another version says of itself need not be true of this result.
     same = known is not None and known.version == job.version
     method = offered.in_words(known, job.parameters) if known and same else ""
+    # Where sentences explain what was set, a list needs the names alone, and nothing that was left to the pipeline.
+    told_already = bool(known and same and offered.sentences(known, job.parameters))
     settings_used = [
-        Setting((row["help"] if same else "") or row["label"], row["value"], row["unit"])
+        Setting((row["help"] if same and not told_already else "") or row["label"], row["value"], row["unit"])
         for row in parameter_table(job.pipeline, job.version, job.parameters)
-        if not (outside and row["private"])
+        if not (outside and row["private"]) and not (told_already and row["value"] in (None, ""))
     ]
     told = of.provenance
     if outside:

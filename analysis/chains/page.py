@@ -160,7 +160,8 @@ def _rows(
                 "ticked": not laid.problem and (session.pk in ticked or like is not None),
             }
         )
-    return rows
+    # What can be started comes first: a phone shows few of the rest, which only say what they lack.
+    return sorted(rows, key=lambda row: not row["startable"])
 
 
 def _fields(definition: Definition, asked: QueryDict, like: Chain | None) -> list[dict[str, Any]]:

@@ -41,19 +41,19 @@ def methods_paragraph(provenance: Mapping[str, Any], *, method: str, settings: I
 
 def _analysed(provenance: Mapping[str, Any]) -> str:
     inputs = provenance.get("inputs", [])
-    named = [f"{_kind(each)} “{each['label']}” ({_files(each.get('files', []))})" for each in inputs]
+    named = [f"the {_kind(each)} recording “{each['label']}” ({_files(each.get('files', []))})" for each in inputs]
     if not named or not provenance.get("pipeline"):
         return ""
     with_what = f"{provenance['pipeline']} {provenance.get('version', '')}".rstrip()
     code = _code(provenance.get("code", {}))
     if own := provenance.get("environment", {}).get("own_code"):
         code = _own_code(own) + (f", run by{code.removeprefix(' of')}" if code else "")
-    return f"{_listed(named)} {'was' if len(named) == 1 else 'were'} analysed with {with_what}{code}."
+    listed = _listed(named)
+    return f"{listed[:1].upper()}{listed[1:]} {'was' if len(named) == 1 else 'were'} analysed with {with_what}{code}."
 
 
 def _kind(recording: Mapping[str, Any]) -> str:
-    kind = recording["kind"]
-    return "The LFP recording" if kind == "lfp" else f"The {kind} recording"
+    return "LFP" if recording["kind"] == "lfp" else str(recording["kind"])
 
 
 def _files(files: list[Mapping[str, Any]]) -> str:

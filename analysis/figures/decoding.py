@@ -22,7 +22,7 @@ def posterior_heat_map(
     *,
     unit: str,
     length: float,
-    seconds: float = 90.0,
+    seconds: float = 60.0,
 ) -> Figure:
     """Draw the decoded probability over time with the true path, in the stretch where the animal moves most.
 
@@ -54,7 +54,7 @@ def posterior_heat_map(
                         shown.T, start, stop, 0.0, length, label="probability", low=0.0,
                         high=float(np.quantile(finite, 0.995)) if finite.size else 1.0,
                     ),
-                    Line(time[window], path, role="truth", label="true path", width=2.0),
+                    Line(time[window], path, role="truth", label="true path", width=1.2),
                 ),
                 weight=1.0,
             ),

@@ -12,7 +12,7 @@ from analysis.figures.spec import Axis, Figure, Image, Line, Panel, Points, ever
 Array = NDArray[np.floating]
 
 # Enough to see where a decoder is sure and where not, and large enough to be seen on a phone.
-_MOMENTS = 6
+_MOMENTS, _ABREAST = 4, 2
 # A median of fewer bins says more about luck than about the place.
 _LEAST_BINS = 3
 
@@ -82,7 +82,7 @@ def posterior_moments(
     window, step = busiest(time, moving & np.isfinite(true[:, 0]), seconds)
     running = np.flatnonzero(moving[window] & np.isfinite(posterior[window, 0, 0])) + window.start
     moments = running[np.linspace(0, running.size - 1, min(_MOMENTS, running.size)).round().astype(int)]
-    tiles = side_by_side([np.where(visited, posterior[moment], np.nan) for moment in moments])
+    tiles = side_by_side([np.where(visited, posterior[moment], np.nan) for moment in moments], _ABREAST)
     rows, columns = visited.shape
     wide, high = size[0] / columns, size[1] / rows
     height, width = tiles.values.shape
@@ -101,8 +101,7 @@ def posterior_moments(
             f"by row from the top left: {', '.join(f'{time[moment]:.1f} s' for moment in moments)}. Dots: where the "
             f"animal was; bins of {step * 1000:.0f} ms. Grey: unvisited, without probability."
         ),
-        span="full",
-        aspect=float(np.clip(extent[3] / extent[1], 0.3, 1.2)),
+        aspect=_aspect((extent[1], extent[3])),
         panels=(
             Panel(
                 Axis("moments side by side", unit, low=0.0, high=extent[1]),

@@ -18,11 +18,16 @@ from analysis.figures.spec import Axis, Band, Bars, Figure, Image, Layer, Line, 
 
 _NOWHERE = np.full(2, np.nan)
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
-# Radians: names beside each other would run into one another on a phone.
-_SLANT = 0.5
+# Radians: words beside each other would run into one another on a phone; so would long ones on a slant.
+_SLANT, _UPRIGHT = 0.5, np.pi / 2
+_LONGEST_FLAT, _LONGEST_SLANTED = 3, 12
+# Height in px of a character of a name that stands upright: the drawing must not pay for it.
+_CHARACTER = 6
 # Height of the drawing in px: the page stretches it to the width of its card.
 _HEIGHT = {"full": 360, "half": 340}
 _LEAST_HEIGHT = 300
+# In px; the numbers of more than two ticks would stand upon each other in a lower panel.
+_FEW_TICKS_BELOW = 140
 # Characters of a legend's label of which two fit beside each other on a phone.
 _LONGEST_ABREAST = 20
 
@@ -68,11 +73,15 @@ def _plot(panel: Panel, theme: Theme, height: int, shared, *, last: bool):  # no
         "active_drag": None,
         "active_scroll": None,
         "toolbar_location": "above",
+        # Over the drawing and only while it is pointed at: above it, its row would stay empty.
+        "toolbar_inner": True,
         "sizing_mode": "stretch_width",
         "height": height,
         "min_width": 200,
         "match_aspect": panel.equal,
     }
+    if last and panel.x.names and _orientation(panel.x) == _UPRIGHT:
+        options["height"] += _CHARACTER * max(len(name) for name in panel.x.names)
     if shared is not None:
         options["x_range"] = shared
     plot = bokeh_figure(**options)
@@ -82,9 +91,11 @@ def _plot(panel: Panel, theme: Theme, height: int, shared, *, last: bool):  # no
         if axis.names:
             ticked.ticker = FixedTicker(ticks=list(range(1, len(axis.names) + 1)))
             ticked.major_label_overrides = dict(enumerate(axis.names, start=1))
-            ticked.major_label_orientation = _SLANT
+            ticked.major_label_orientation = _orientation(axis) if axis is panel.x else 0.0
         elif axis.whole:
             ticked.ticker = BasicTicker(min_interval=1)
+    if options["height"] < _FEW_TICKS_BELOW and not panel.y.names and not panel.y.log:
+        plot.yaxis.ticker = BasicTicker(desired_num_ticks=2, min_interval=1 if panel.y.whole else 0)
     # Panels that share their x axis take its range from the panel that states it.
     _limits(plot.x_range, panel.x, equal=panel.equal)
     _limits(plot.y_range, panel.y, equal=panel.equal)
@@ -92,6 +103,13 @@ def _plot(panel: Panel, theme: Theme, height: int, shared, *, last: bool):  # no
     if not last:
         plot.xaxis.major_label_text_font_size = "0px"
     return plot
+
+
+def _orientation(axis: Axis) -> float:
+    longest = max(len(name) for name in axis.names)
+    if longest <= _LONGEST_FLAT:
+        return 0.0
+    return _SLANT if longest <= _LONGEST_SLANTED else _UPRIGHT
 
 
 def _limits(span, axis: Axis, *, equal: bool) -> None:  # noqa: ANN001
@@ -212,7 +230,7 @@ def _layer(plot, layer: Layer, panel: Panel, theme: Theme) -> None:  # noqa: ANN
 
 def _image(plot, layer: Image, theme: Theme) -> None:  # noqa: ANN001
     from bokeh.models import LinearColorMapper
-    from bokeh.models.annotations import ColorBar
+    from bokeh.models.annotations import ColorBar, Title
 
     low, high = layer.limits()
     # What a map does not know is shaded; what a mask or a picture leaves open is open.
@@ -233,11 +251,6 @@ def _image(plot, layer: Image, theme: Theme) -> None:  # noqa: ANN001
         ground = colours.GROUND[theme]
         bar = ColorBar(
             color_mapper=mapper,
-            title=layer.label,
-            title_text_font=_FONT,
-            title_text_font_size="12px",
-            title_text_font_style="normal",
-            title_text_color=ground["soft"],
             major_label_text_font=_FONT,
             major_label_text_color=ground["soft"],
             background_fill_color=ground["surface"],
@@ -245,6 +258,12 @@ def _image(plot, layer: Image, theme: Theme) -> None:  # noqa: ANN001
             padding=4,
         )
         plot.add_layout(bar, "right")
+        # Beside its numbers, in the middle: the bar's own title stands between the map and the bar.
+        title = Title(
+            text=layer.label, align="center", text_font=_FONT, text_font_size="12px", text_font_style="normal"
+        )
+        title.text_color = ground["soft"]
+        plot.add_layout(title, "right")
 
 
 def _hover(plot, glyph, panel: Panel) -> None:  # noqa: ANN001

@@ -78,10 +78,13 @@ class Tiles:
     corners: list[tuple[int, int]]
 
 
-def side_by_side(maps: Sequence[Array]) -> Tiles:
-    """Put maps ``(rows, columns)`` of one shape row by row from the top left; NaN in them is unvisited."""
+def side_by_side(maps: Sequence[Array], across: int = 0) -> Tiles:
+    """Put maps ``(rows, columns)`` of one shape row by row from the top left; NaN in them is unvisited.
+
+    ``across`` lie beside each other, or as many as make the whole wider than high.
+    """
     rows, columns = maps[0].shape
-    across = int(min(len(maps), max(1, round(np.sqrt(len(maps) * 1.6)))))
+    across = min(len(maps), across or max(1, round(np.sqrt(len(maps) * 1.6))))
     down = -(-len(maps) // across)
     gap = max(1, columns // 12)
     height, width = down * (rows + gap) - gap, across * (columns + gap) - gap
@@ -163,7 +166,7 @@ def spikes_on_path(
             x, y = Axis("x", unit), Axis("y", unit)
         panels.append(
             Panel(
-                x, y, tuple(layers), title=f"{labels[index]}: {bits[index]:.2f} bits/spike, {times.size:,} spikes",
+                x, y, tuple(layers), title=f"{labels[index]}: {bits[index]:.2f} bits/spike",
                 equal=not track, legend=not panels,
             )
         )  # fmt: skip

@@ -152,7 +152,7 @@ def _metrics(settings: DecodePositionParameters, outcome: Outcome) -> dict[str, 
         )
         metrics["shifts"] = Metric(shifts, "shifts", "circular shifts", f"of at least {settings.shortest_shift:g} s")
     metrics |= {
-        "r2": Metric(measured.r2, "", "R2", "1 - residual / total sum of squares of the decoded position"),
+        "r2": Metric(measured.r2, "", "R²", "1 - residual / total sum of squares of the decoded position"),
         "zone_accuracy": Metric(
             measured.zone_accuracy * 100,
             "%",

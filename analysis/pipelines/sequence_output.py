@@ -58,8 +58,8 @@ def _metrics(run: Run, outcome: SequenceOutcome, p: float | None) -> dict[str, M
         "accuracy": Metric(
             100 * float(mine.mean()), "%", "right odour", f"share {scored}; {len(trials.names)} odours", headline=True
         ),
-        "accuracy_low": Metric(float(low), "%", "from", "95 % interval over trials"),
-        "accuracy_high": Metric(float(high), "%", "to", "95 % interval over trials"),
+        "accuracy_low": Metric(float(low), "%", "right odour, low end", "95 % interval over trials"),
+        "accuracy_high": Metric(float(high), "%", "right odour, high end", "95 % interval over trials"),
         "balanced_accuracy": Metric(
             100 * float(np.mean(odours)), "%", "right odour, odours alike", "mean over odours of the share told right"
         ),
@@ -118,8 +118,12 @@ def _sequence_metrics(outcome: SequenceOutcome) -> dict[str, Metric]:
             "phase of the present odour to that of the next in rates fitted to correct in-sequence trials; positive: "
             "the next comes later in the cycle", headline=True,
         )  # fmt: skip
-        metrics["theta_lag_low"] = Metric(outcome.lag.interval[0], "°", "lag from", "95 % interval over trials")
-        metrics["theta_lag_high"] = Metric(outcome.lag.interval[1], "°", "lag to", "95 % interval over trials")
+        metrics["theta_lag_low"] = Metric(
+            outcome.lag.interval[0], "°", "theta lag, low end", "95 % interval over trials"
+        )
+        metrics["theta_lag_high"] = Metric(
+            outcome.lag.interval[1], "°", "theta lag, high end", "95 % interval over trials"
+        )
     return metrics
 
 

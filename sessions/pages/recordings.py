@@ -74,6 +74,7 @@ def recording(request: HttpRequest, pk: UUID) -> HttpResponse:
             "wrong": sum(map(selectors.is_wrong, files)),
             "hashed": sum(bool(file.sha256) for file in files),
             "file_count": len(files),
+            "filmed": row.session.recordings.filter(kind=RecordingKind.VIDEO).exists(),
             "traced": bool(files) and row.kind in (RecordingKind.EPHYS, RecordingKind.LFP),
             "roots": DataRoot.objects.order_by("name"),
             "may_delete": can(request.user, "delete", row),

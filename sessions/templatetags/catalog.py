@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -154,7 +153,7 @@ def value_text(value: Any) -> str:
 
 @register.filter
 def plain(value: Any) -> str:
-    """Return a value of a header for reading: numbers rounded, structures as JSON."""
+    """Return a value of a header for reading: numbers rounded, the parts of a structure with their names."""
     return _plain(value)
 
 
@@ -163,9 +162,14 @@ def _plain(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list) and all(isinstance(part, str | int | float) for part in value):
-        return ", ".join(_plain(part) for part in value)
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+    if isinstance(value, list):
+        deep = any(isinstance(part, list | dict) for part in value)
+        return ("; " if deep else ", ").join(_plain(part) for part in value)
+    if isinstance(value, dict):
+        parts = (f"{name} ({_plain(part)})" if isinstance(part, dict) else f"{name} {_plain(part)}".rstrip()
+                 for name, part in value.items())  # fmt: skip
+        return "; ".join(parts)
+    return str(value)
 
 
 @register.filter

@@ -159,9 +159,10 @@ def figure(request) -> Figure:
 
 def test_wide_maps_keep_their_shape_on_a_phone():
     """A height made for a wide page would leave maps lost in a tall panel; what is no map keeps its height."""
-    path, posterior, *_ = of_an_open_field()
+    path, *_ = of_an_open_field()
+    maps = next(figure for figure in FIGURES if figure.name == "fields" and figure.panels[0].equal)
     heat_map = FIGURES[0]
-    assert f'"aspect_ratio": {1 / posterior.aspect}' in json.dumps(page.json_item(posterior))
+    assert f'"aspect_ratio": {1 / maps.aspect}' in json.dumps(page.json_item(maps))
     assert '"scale_width"' not in json.dumps(page.json_item(heat_map))
     # A mask is open where places were visited.
     assert "rgba(0,0,0,0)" in json.dumps(page.json_item(path))
@@ -313,6 +314,18 @@ def test_colour_maps_grow_in_lightness_one_way():
             rgb = [[int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in colours.palette(name, theme)]
             steps = np.diff(np.array(rgb) @ [0.2126, 0.7152, 0.0722])
             assert np.all(steps >= -1) or np.all(steps <= 1)
+
+
+@pytest.mark.parametrize(
+    ("names", "angle"),
+    [(("A", "B"), 0.0), (("good", "noise"), 0.5), (("state space, smoothed", "ridge"), np.pi / 2)],
+)
+def test_names_on_an_axis_stand_so_that_they_do_not_run_into_one_another(names, angle):
+    dots = Points(np.arange(1.0, 3.0), np.arange(2.0))
+    drawn = Figure("a", "A", "A.", (Panel(Axis("kind", names=names), Axis("error"), (dots,)),))
+    text = json.dumps(page.json_item(drawn))
+    axes = re.findall(r'"major_label_orientation": ([\d.]+)', text)
+    assert [float(each) for each in axes] == [pytest.approx(angle)]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -190,7 +190,7 @@ def test_a_killed_supervisor_takes_its_children_along_and_the_next_start_goes_on
     laboratory.running.wait()
     until(lambda: not alive(started), 30, f"the end of {[process.name() for process in alive(started)]}")
 
-    again = Laboratory(tmp_path / "home").wait_for_banner(60)
+    again = Laboratory(tmp_path / "home").wait_for_banner()
     assert (again.home / "admin-password").read_text() == password
     assert again.stop(signal.SIGTERM) == 0
 

@@ -9,6 +9,7 @@ from typing import Any
 from django.utils import timezone
 from pydantic import ValidationError
 
+from analysis.clockfits.models import ClockFit
 from analysis.jobs.inputs import describe
 from analysis.models import FrameDrawing
 from sessions.data_roots import path_of
@@ -53,9 +54,12 @@ def parameters_of(drawing: FrameDrawing | None) -> dict[str, Any]:
     return {"arenas": drawing.arenas, "calibration": drawing.calibration}
 
 
-def placed(recording: Recording) -> dict[str, Any]:
-    """Return a recording as readers take it, its files where they can be had now; ``Conflict`` when it has none."""
-    described = describe(recording)
+def placed(recording: Recording, *, clock: ClockFit | None = None) -> dict[str, Any]:
+    """Return a recording as readers take it, its files where they can be had now; ``Conflict`` when it has none.
+
+    ``clock`` is the fit by which its times are to be read.
+    """
+    described = describe(recording, clock=clock)
     if not described["files"]:
         raise Conflict("The recording has no files yet; they come when it has ended.")
     by_id = {str(file.pk): file for file in recording.files.all()}

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 from django.db.models import Q
 from django.urls import reverse
 
+from analysis.clockfits.models import ClockFit
+from analysis.clockfits.selectors import fit_for
 from analysis.drawing import placed
 from analysis.drawings import folder_of
+from analysis.jobs.inputs import describe, said_of
 from analysis.jobs.models import JobState, Result
 from analysis.pipelines import clocks
 from analysis.pipelines.base import InputRecording, PipelineError
@@ -30,7 +34,8 @@ OFFERED = 8
 class Source:
     """Events to show on a recording: those ``of`` another recording, or of a ``result``.
 
-    ``shift`` (s) puts their times on the recording's clock; where that is not known, ``reason`` says why.
+    ``shift`` (s) puts the zero of their clock on the recording's, and other times, too, where neither clock drifts;
+    where it is not known, ``reason`` says why.
     """
 
     of: Recording
@@ -98,9 +103,14 @@ def events(user: Any, pk: UUID, source: UUID, asked: dict[str, int | None]) -> d
     if chosen.reason:
         raise Conflict(chosen.reason)
     shown = _voltage(user, pk)
-    read: Any = str(folder_of(chosen.result) / "artifacts" / TABLE) if chosen.result else placed(chosen.of)
+    its, mine = _fits(chosen.of, shown)
+    table = str(folder_of(chosen.result) / "artifacts" / TABLE) if chosen.result else None
+    # Ripples are read from their table alone.
+    read = describe(chosen.of, clock=its) if table else placed(chosen.of, clock=its)
     try:
-        told: dict[str, Any] = isolated("analysis.readers.trace_events:found", placed(shown), read, chosen.shift, asked)
+        told: dict[str, Any] = isolated(
+            "analysis.readers.trace_events:found", placed(shown, clock=mine), read, table, asked
+        )
     except IsolationError as error:
         raise Conflict(f"The events cannot be read: {str(error).rstrip('.')}.") from error
     if not chosen.result and not chosen.of.derived_from.filter(pk=shown.pk).exists():
@@ -130,17 +140,25 @@ def _source(of: Recording, shown: Recording, result: Result | None) -> Source:
         kept = aligned.job.inputs.select_related("recording").first()
         if kept is not None and kept.recording_id != shown.pk:
             return Source(of, result, 0.0, f"Its times were put on the clock of another recording, {kept.recording}.")
+    its, mine = _fits(of, shown)
     try:
-        return Source(of, result, clocks.shift_between(_seen(of), _seen(shown), "auto"), "")
+        zero = clocks.on_clock_of(_seen(shown, mine), _seen(of, its), np.zeros(1), "auto")
+        return Source(of, result, float(zero[0]), "")
     except PipelineError as error:
         # Wrong by a shift, events would look as if they had been found nowhere.
         return Source(of, result, 0.0, str(error))
 
 
-def _seen(recording: Recording) -> InputRecording:
+def _fits(of: Recording, shown: Recording) -> tuple[ClockFit | None, ClockFit | None]:
+    """Return the fits by which the times of both are read; none where one holds for both, which then run alike."""
+    its, mine = fit_for(of), fit_for(shown)
+    return (None, None) if its == mine else (its, mine)
+
+
+def _seen(recording: Recording, clock: ClockFit | None) -> InputRecording:
     """Return what tells a recording's clock."""
     start = recording.start.isoformat() if recording.start else None
     return InputRecording(
         id=str(recording.pk), kind=recording.kind, format=recording.format, files=(),
-        parameters=recording.parameters, start=start,
+        parameters=said_of(recording, clock), start=start,
     )  # fmt: skip

@@ -23,7 +23,7 @@ class SourceSerializer(serializers.Serializer):
     label = serializers.CharField()
     page = serializers.CharField(help_text="Address of its page.")
     made = serializers.DateTimeField()
-    shift = serializers.FloatField(help_text="Seconds that are added to its times to have them on this clock.")
+    shift = serializers.FloatField(help_text="Seconds that put the zero of its clock on this one; drift comes on top.")
     reason = serializers.CharField(help_text="Why its times cannot be put on this clock; empty if they are.")
 
 

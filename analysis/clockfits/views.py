@@ -33,6 +33,7 @@ def clocks_context(user: Any, result: Result) -> dict[str, Any]:
                 {
                     "recording": row.recording,
                     "last": last,
+                    "now": selectors.fit_for(row.recording),
                     "uses": bool(last and last.result_id == result.pk),
                     "may_manage": can(user, "manage", row.recording),
                 }

@@ -11,6 +11,7 @@ from typing import Any
 from analysis.clockfits.models import ClockFit
 from analysis.jobs.models import Job
 from analysis.labels.models import UnitLabels
+from analysis.pipelines.clocks import FIT
 from sessions.models import DataFile, FileRole, Recording, RecordingKind
 
 GOOD = "good"
@@ -47,7 +48,7 @@ def describe(
     With ``only_good`` readers leave out the units that are not good by ``labels``, a revision of those by hand, or
     where these are silent by the file. With ``clock`` pipelines put its times on the clock of that fit's reference.
     """
-    chosen = {
+    chosen: dict[str, Any] = {
         "only": GOOD,
         "labels": labels.labels if labels else {},
         "labels_revision": labels.revision if labels else 0,
@@ -57,9 +58,8 @@ def describe(
         "kind": recording.kind,
         "format": recording.format,
         "parameters": {
-            **recording.parameters,
+            **said_of(recording, clock),
             **(chosen if only_good else {}),
-            **({"clock_fit": _told(clock)} if clock else {}),
         },
         "rate": recording.rate,
         "start": recording.start.isoformat() if recording.start else None,
@@ -79,6 +79,13 @@ def describe(
             for file in input_files(recording)
         ],
     }
+
+
+def said_of(recording: Recording, clock: ClockFit | None) -> dict[str, Any]:
+    """Return the parameters of a recording with the fit that its times are read by, where there is one."""
+    # What no manager has taken over is no fit, whoever wrote it there.
+    own = {name: value for name, value in recording.parameters.items() if name != FIT}
+    return {**own, FIT: _told(clock)} if clock else own
 
 
 def _told(fit: ClockFit) -> dict[str, Any]:

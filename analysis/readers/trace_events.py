@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.pipelines.base import PipelineError
+from analysis.pipelines.clocks import on_clock_of
 from analysis.readers.frame import as_input
 from analysis.readers.signal import open_signal
 from analysis.readers.spikes import read_spikes
@@ -37,19 +38,21 @@ class _Events:
 
 
 def found(
-    recording: Mapping[str, Any], source: Mapping[str, Any] | str, shift: float, asked: Mapping[str, Any]
+    recording: Mapping[str, Any], source: Mapping[str, Any], table: str | None, asked: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return events in samples of ``recording``; ``source`` is a recording of spikes, or the path of a ripples' table.
+    """Return events in samples of ``recording``: the spikes of ``source``, or the ripples of the ``table`` found in it.
 
-    ``shift`` (s) puts the source's times on the clock of the recording. ``asked`` has ``start`` and ``stop``, or one of
-    ``after`` and ``before`` for the next event on that side (samples), and may have ``unit``. The reply has ``events``,
-    rows of peak, start and stop (samples) and the unit's number, ``more`` that were left out, and the ``units``: name
-    and channel (``None`` where the name does not tell it) of each.
+    Times of the source are put on the clock of the recording by what both say of theirs. ``asked`` has ``start`` and
+    ``stop``, for what reaches into that window, or one of ``after`` and ``before`` for the next event on that side
+    (samples), and may have ``unit``. The reply has ``events``, rows of peak, start and stop (samples) and the unit's
+    number, ``more`` that were left out, and the ``units``: name and channel (``None`` where the name does not tell it)
+    of each.
     """
-    signal = open_signal(as_input(recording))
-    events = _ripples(Path(source)) if isinstance(source, str) else _spikes(source)
-    rows = np.column_stack([events.peak, events.start, events.stop])
-    samples = np.rint((rows + shift - signal.start) * signal.rate).astype(np.int64)
+    shown = as_input(recording)
+    signal = open_signal(shown)
+    events = _ripples(Path(table)) if table else _spikes(source)
+    rows = on_clock_of(shown, as_input(source), np.column_stack([events.peak, events.start, events.stop]), "auto")
+    samples = np.rint((rows - signal.start) * signal.rate).astype(np.int64)
     units = events.units
     if asked.get("unit") is not None:
         kept = units == int(asked["unit"])
@@ -62,10 +65,13 @@ def found(
         last = int(np.searchsorted(peaks, int(asked["before"]), side="left"))
         chosen = slice(max(0, last - 1), last)
     else:
-        # A ripple that began before the window may reach into it; none is longer than the longest.
-        longest = int((samples[:, 2] - peaks).max(initial=0))
-        first = int(np.searchsorted(peaks, int(asked["start"]) - longest))
-        chosen = slice(first, int(np.searchsorted(peaks, int(asked["stop"]))))
+        # A ripple whose peak lies outside the window may reach into it; none is longer than the longest.
+        longest = int((samples[:, 2] - samples[:, 1]).max(initial=0))
+        start, stop = int(asked["start"]), int(asked["stop"])
+        chosen = slice(*np.searchsorted(peaks, [start - longest, stop + longest]))
+        inside = (samples[chosen, 2] >= start) & (samples[chosen, 1] < stop)
+        samples, units = samples[chosen][inside], units[chosen][inside]
+        chosen = slice(None)
     told = [[*map(int, row), int(unit)] for row, unit in zip(samples[chosen][:MOST], units[chosen][:MOST], strict=True)]
     return {
         "events": told,

@@ -152,6 +152,36 @@ def test_units_and_ripples_are_drawn_where_they_were_found_and_jumped_through(pa
     wait_for(page, "seen", "0")
 
 
+@pytest.mark.parametrize("page", ["desktop"], indirect=True)
+def test_near_the_ends_one_goes_on_from_the_event_that_cannot_be_brought_into_the_middle(page):
+    wait_for(page, "seen", "2 0")
+    page.get_by_label("Through which events").select_option(index=0)
+    for key, found in (
+        ("Home", None), ("p", 9_000), ("p", 8_000), ("n", 9_000), ("n", 30_000),
+        # All that there is is seen, and nothing can be brought into the middle.
+        ("-", None), ("-", None), ("-", None), ("p", 30_000), ("p", 9_000), ("n", 30_000), ("n", 60_000),
+        ("n", 90_000),
+    ):  # fmt: skip
+        press(page, key)
+        if found is not None:
+            wait_for(page, "event", str(found))
+            settled(page)
+    assert state(page)["span"] == SECONDS * RATE
+    press(page, "n")
+    page.get_by_text("There is none after this.").wait_for()
+
+
+@pytest.mark.parametrize("page", ["desktop"], indirect=True)
+def test_events_that_did_not_come_are_asked_for_again(page):
+    wait_for(page, "seen", "2 0")
+    page.route("**/traces/events/**", lambda route: route.abort())
+    page.reload()
+    page.get_by_text("The server does not answer.").wait_for()
+    page.unroute("**/traces/events/**")
+    wait_for(page, "seen", "2 0")
+    page.get_by_text("The server does not answer.").wait_for(state="hidden")
+
+
 def test_a_spike_is_drawn_in_its_units_colour_on_its_channel(page):
     wait_for(page, "seen", "2 0")
     press(page, *["+"] * 5)

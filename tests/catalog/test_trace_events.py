@@ -11,6 +11,7 @@ import pytest
 from django.conf import settings as configured
 from django.utils import timezone
 
+from analysis.clockfits.models import ClockFit
 from analysis.jobs.models import Job, JobInput, JobState, Result
 from sessions import services
 from sessions.permissions import LABORATORY
@@ -93,8 +94,44 @@ def test_spikes_lie_at_the_samples_and_channels_where_they_were_found(api, volta
 
 
 def test_ripples_reach_from_their_start_to_their_end_also_into_a_window(api, voltage):
-    told = events(api, voltage.raw, voltage.ripples, f"start={round(2.1 * RATE)}&stop={3 * RATE}").json()
-    assert told["events"] == [[41_000, 40_000, 44_000, 0]]
+    first, second = [20_000, 18_000, 22_000, 0], [41_000, 40_000, 44_000, 0]
+    for start, stop, found in (
+        (2.1, 3.0, [second]), (1.5, 2.02, [second]), (0.0, 0.95, [first]), (1.05, 2.01, [first, second]),
+        (1.15, 1.9, []), (0.0, 0.9, []), (2.25, 4.0, []),
+    ):  # fmt: skip
+        told = events(api, voltage.raw, voltage.ripples, f"start={round(start * RATE)}&stop={round(stop * RATE)}")
+        assert told.json()["events"] == found, (start, stop)
+
+
+def test_what_runs_by_another_clock_is_shown_where_the_fit_of_the_catalog_puts_it(api, lab, voltage):
+    root = Path(configured.LAB_DATA_ROOT)
+    (root / "box.npz").write_bytes((root / "peaks.npz").read_bytes())
+    box = register(lab, "box.npz", "units", "units-npz")
+    assert sources(api, voltage.raw)[str(box.pk)]["shift"] == 0
+    fit(lab, box, voltage.raw, voltage.ripples, offset=0.25, drift=0.01, origin=1.0)
+    expected = np.rint((SPIKES + 0.25 + 0.01 * (SPIKES - 1)) * RATE).astype(int).tolist()
+    told = events(api, voltage.raw, box, f"start=0&stop={4 * RATE}").json()
+    assert [event[0] for event in told["events"]] == expected
+    assert sources(api, voltage.raw)[str(box.pk)]["shift"] == pytest.approx(0.24)
+    told = events(api, voltage.raw, box, f"after={expected[2]}").json()
+    assert [event[0] for event in told["events"]] == expected[3:]
+
+
+def test_what_was_found_in_the_voltage_runs_by_its_clock_whatever_that_one_is_fitted_to(api, lab, voltage):
+    root = Path(configured.LAB_DATA_ROOT)
+    (root / "box.npz").write_bytes((root / "peaks.npz").read_bytes())
+    box = register(lab, "box.npz", "units", "units-npz")
+    fit(lab, voltage.raw, box, voltage.ripples, offset=7.0, drift=0.02, origin=0.0)
+    for source, first in ((voltage.spikes, 10_000), (voltage.ripples, 20_000)):
+        assert events(api, voltage.raw, source, "after=-1").json()["events"][0][0] == first
+        assert sources(api, voltage.raw)[str(source.pk)]["shift"] == 0
+
+
+def fit(lab, recording, reference, result, **line) -> None:
+    """Write the first revision of a recording's clock fit."""
+    ClockFit.objects.create(
+        recording=recording, revision=1, reference=reference, result=result, user=lab.experimenter, **line
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 from django.test import Client
 
 from analysis.clockfits.models import ClockFit
@@ -21,7 +23,7 @@ from analysis.pipelines import registry
 from analysis.services import reproduce, submit
 from sessions.errors import Conflict, Forbidden, Invalid, Stale
 from sessions.permissions import LABORATORY
-from sessions.services import register_recording
+from sessions.services import register_recording, update_recording
 from tests.jobs.conftest import ended
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -73,10 +75,22 @@ def clocks(lab):
 
 @pytest.fixture
 def aligned(lab, clocks, computing):
-    given = [clocks[name].pk for name in ("probe", "box", "units")]
-    job = ended(submit(user=lab.experimenter, pipeline="sync.align", recordings=given).job, seconds=60)
+    return alignment_of(lab, clocks["probe"], clocks["box"], clocks["units"])
+
+
+def alignment_of(lab, *given):
+    job = ended(submit(user=lab.experimenter, pipeline="sync.align", recordings=[one.pk for one in given]).job, 60)
     assert (job.state, job.error) == (JobState.SUCCEEDED, "")
     return job.result
+
+
+@pytest.fixture
+def camera(lab, clocks, aligned):
+    """The same pulses as a camera saw them, 70 s off the probe's clock."""
+    np.save(
+        Path(settings.LAB_DATA_ROOT) / "camera.npy", np.load(Path(settings.LAB_DATA_ROOT) / "probe-pulses.npy") + 70
+    )
+    return register(lab, "events", "camera.npy")
 
 
 def phase_of(lab, clocks):
@@ -177,6 +191,75 @@ def test_the_button_of_a_result_is_for_managers_and_can_be_undone(lab, clocks, a
     client.post(f"{page}clock/use/", {"recording": clocks["units"].pk, "base": 2})
     assert undo in client.get(page).content.decode()
     assert undoable(client) == {1: False, 2: False, 3: True}
+
+
+def test_a_clock_is_followed_in_one_step_and_never_by_way_of_another(lab, clocks, aligned, camera):
+    """The job would take the times on the probe's clock for times on the camera's, 70 s off."""
+    probe, box, units = clocks["probe"], clocks["box"], clocks["units"]
+    by_camera = alignment_of(lab, camera, probe)
+    use_fit(by=lab.manager, result=aligned, recording=units, base=0)
+    with pytest.raises(Conflict, match=r"give events probe-pulses first in sync\.align"):
+        use_fit(by=lab.manager, result=by_camera, recording=probe, base=0)
+    undo_fit(by=lab.manager, recording=units, base=1)
+    use_fit(by=lab.manager, result=by_camera, recording=probe, base=0)
+    for recording, base in ((units, 2), (box, 0)):
+        with pytest.raises(Conflict, match=r"align .* with events camera, or take the fit of events probe-pulses back"):
+            use_fit(by=lab.manager, result=aligned, recording=recording, base=base)
+    # What was put on the probe's clock by a job goes by the probe's fit to the camera.
+    assert fit_for(aligned.derived.get()).recording == probe
+    # Nor does it go round: the camera by the box, and the box by what was made of the camera.
+    undo_fit(by=lab.manager, recording=probe, base=1)
+    folder = Path(settings.LAB_DATA_ROOT)
+    (folder / "seen.npy").write_bytes((folder / "camera.npy").read_bytes())
+    seen = register(lab, "events", "seen.npy", derived_from={camera})
+    use_fit(by=lab.manager, result=alignment_of(lab, seen, box), recording=box, base=0)
+    with pytest.raises(Conflict, match="read on the clock of events seen"):
+        use_fit(by=lab.manager, result=alignment_of(lab, box, camera), recording=camera, base=0)
+    with pytest.raises(Conflict, match="was made of"):
+        use_fit(by=lab.manager, result=alignment_of(lab, seen, camera), recording=camera, base=0)
+
+
+def test_of_two_managers_at_once_who_read_two_clocks_by_each_other_one_is_refused(lab, clocks, aligned):
+    probe, box = clocks["probe"], clocks["box"]
+    ways = [(aligned, box), (alignment_of(lab, box, probe), probe)]
+    ready = threading.Barrier(2)
+
+    def use(way) -> str:
+        try:
+            ready.wait(10)
+            use_fit(by=lab.manager, result=way[0], recording=way[1], base=0)
+        except Conflict as refused:
+            return refused.detail
+        finally:
+            connection.close()
+        return ""
+
+    with ThreadPoolExecutor(2) as managers:
+        told = sorted(managers.map(use, ways))
+    assert told[0] == ""
+    assert "followed in one step" in told[1]
+    assert ClockFit.objects.count() == 1
+
+
+def test_an_own_fit_that_was_taken_back_leaves_that_of_what_the_recording_was_made_of(lab, clocks, aligned):
+    units, box = clocks["units"], clocks["box"]
+    units.derived_from.add(box)
+    of_box = use_fit(by=lab.manager, result=aligned, recording=box, base=0)
+    own = use_fit(by=lab.manager, result=aligned, recording=units, base=0)
+    assert fit_for(units) == own
+    undo_fit(by=lab.manager, recording=units, base=1)
+    assert fit_for(units) == of_box
+    client = Client()
+    client.force_login(lab.manager)
+    assert "another fit</a> of events box-pulses" in client.get(f"/results/{aligned.pk}/").content.decode()
+
+
+def test_a_fit_that_somebody_writes_into_a_recording_is_none(lab, clocks, aligned):
+    claimed = {"offset": 9.0, "drift": 0.0, "origin": 0.0, "reference": "x"}
+    update_recording(by=lab.experimenter, recording=clocks["units"], parameters={"clock_fit": claimed})
+    assert clocks_of(phase_of(lab, clocks)) == []
+    use_fit(by=lab.manager, result=aligned, recording=clocks["units"], base=0)
+    assert trough_of(phase_of(lab, clocks)) < 3
 
 
 def undoable(client: Client) -> dict[int, bool]:

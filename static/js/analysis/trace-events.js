@@ -6,18 +6,20 @@ const CHUNK = 2 ** 17; // samples
 const MOST_CHUNKS = 12; // a longer window shows no spikes: they would cover the traces
 const LEGEND = 16;
 const PAUSE_MS = 120;
+const GAP_MS = 3000; // After the server did not answer, until it is asked again.
+const MOST_KEPT = 96; // chunks of a source: hours are scrolled through without keeping all of their spikes
 
 export class Events {
-  // `changed` is called when what is drawn changes, `go` with a sample to show.
+  // `changed` is called when what is drawn changes, `go` with a sample to show; it returns the middle of what is seen then.
   constructor({ section, part, changed, go }) {
-    Object.assign(this, { section, part, changed, go, said: "", sources: [], unit: null, late: 0 });
+    Object.assign(this, { section, part, changed, go, said: "", broken: "", sources: [], unit: null, late: 0 });
     part("traces-jump").addEventListener("change", () => { this.unit = null; this.changed(); });
   }
 
   async find() {
     const reply = await fetch(`${this.section.dataset.url}sources/`);
     if (!reply.ok) return;
-    this.sources = (await reply.json()).map((told) => ({ ...told, shown: false, kept: new Map(), asked: new Set(), units: [] }));
+    this.sources = (await reply.json()).map((told) => ({ ...told, shown: false, kept: new Map(), refused: new Set(), units: [] }));
     // At first the newest sorted units, or else the newest spikes, and the newest ripples.
     const newest = (...kinds) => kinds.map((kind) => this.sources.find((source) => source.kind === kind && !source.reason)).find(Boolean);
     for (const source of [newest("units", "spikes"), newest("ripples")]) if (source) source.shown = true;
@@ -58,18 +60,22 @@ export class Events {
   get chosen() { return this.sources.find((source) => source.shown && source.id === this.part("traces-jump").value); }
 
   async fetch(source, query) {
-    const reply = await fetch(`${this.section.dataset.url}events/?${new URLSearchParams({ source: source.id, ...query })}`);
-    const told = await reply.json();
-    if (!reply.ok) throw new Error(told.detail);
+    const reply = await fetch(`${this.section.dataset.url}events/?${new URLSearchParams({ source: source.id, ...query })}`).catch(() => null);
+    const told = (await reply?.json().catch(() => null)) ?? {};
+    if (!reply?.ok) throw Object.assign(new Error(told.detail ?? "The server does not answer."), { lasting: reply?.status < 500 });
     source.units = told.units;
     return told;
   }
 
-  // The next event after (1) or before (-1) a sample, which is shown in the middle.
+  // The next event after (1) or before (-1) the middle `from`, where it is shown, as far as the recording reaches.
   async jump(direction, from) {
     const source = this.chosen;
     if (!source) return;
-    const middle = source.last && Math.abs(source.last - from) < 1 ? source.last : Math.round(from);
+    this.again = this.jumping ? direction : 0;
+    if (this.jumping) return; // A key that is held asks for one more, when the answer is there.
+    this.jumping = true;
+    // Near its beginning and its end an event lies beside the middle: one goes on from the event.
+    const middle = Math.abs(source.landed - from) < 1 ? source.last : Math.round(from);
     const query = direction > 0 ? { after: middle } : { before: Math.max(0, middle) };
     if (this.unit !== null) query.unit = this.unit;
     try {
@@ -78,10 +84,13 @@ export class Events {
       this.say("");
       [source.last] = found;
       this.section.dataset.event = String(found[0]);
-      this.go(found[0]);
+      source.landed = this.go(found[0]);
     } catch (error) {
-      this.say(error.message || "The server does not answer.");
+      this.say(error.message);
+    } finally {
+      this.jumping = false;
     }
+    if (this.again && !this.said) this.jump(this.again, source.landed);
   }
 
   // Below the sources: the line for the traces themselves is taken back by the next tile that comes.
@@ -93,29 +102,46 @@ export class Events {
   // Chunks of the window that are there; those that are not are asked for once the window rests.
   chunks(source, start, stop) {
     const [from, to] = [Math.floor(Math.max(0, start) / CHUNK), Math.floor(Math.max(0, stop - 1) / CHUNK)];
+    source.window = to - from < MOST_CHUNKS ? [from, to] : [0, -1];
     if (to - from >= MOST_CHUNKS) return null;
-    const missing = [];
     const there = [];
-    for (let index = from; index <= to; index += 1) {
-      if (source.kept.has(index)) there.push(source.kept.get(index));
-      else if (!source.asked.has(index)) missing.push(index);
-    }
-    if (missing.length) {
+    for (let index = from; index <= to; index += 1) if (source.kept.has(index)) there.push(source.kept.get(index));
+    if (this.missing(source) !== undefined && !source.asking) {
       clearTimeout(source.timer);
-      source.timer = setTimeout(() => missing.forEach((index) => this.ask(source, index)), PAUSE_MS);
+      source.timer = setTimeout(() => this.fill(source), PAUSE_MS);
     }
     this.late += to - from + 1 - there.length;
     return there;
   }
 
+  // The first chunk of what is seen now that is not there and was not refused.
+  missing(source) {
+    const [from, to] = source.window;
+    for (let index = from; index <= to; index += 1) if (!source.kept.has(index) && !source.refused.has(index)) return index;
+    return undefined;
+  }
+
+  // One after the other: the server reads the source for each, and what is no longer seen is not asked for.
+  async fill(source) {
+    if (source.asking) return;
+    source.asking = true;
+    for (let index = this.missing(source); index !== undefined; index = this.missing(source)) await this.ask(source, index);
+    source.asking = false;
+  }
+
   async ask(source, index) {
-    if (source.kept.has(index) || source.asked.has(index)) return;
-    source.asked.add(index);
     try {
       source.kept.set(index, await this.fetch(source, { start: index * CHUNK, stop: (index + 1) * CHUNK }));
-      source.asked.delete(index);
+      this.broken = "";
     } catch (error) {
-      this.say(error.message || "The server does not answer.");
+      this.broken = error.message;
+      source.refused.add(index);
+      if (!error.lasting) setTimeout(() => { source.refused.delete(index); this.changed(); }, GAP_MS);
+    }
+    const [from, to] = source.window;
+    for (const old of source.kept.keys()) {
+      if (source.kept.size <= MOST_KEPT) break;
+      if (old < from || old > to) source.kept.delete(old);
     }
     this.changed();
   }
@@ -135,11 +161,17 @@ export class Events {
       const chunks = this.chunks(source, at.start, at.start + at.span);
       if (!chunks) { wide = true; continue; }
       const counts = new Map();
+      const drawn = new Set();
       const x = (sample) => at.left + ((sample - at.start) / at.span) * at.width;
       for (const chunk of chunks) {
         left += chunk.more;
         for (const [peak, start, stop, unit] of chunk.events) {
           if (stop < at.start || start > at.start + at.span) continue;
+          if (source.kind === "ripples") {
+            // One that reaches into the next chunk comes with both.
+            if (drawn.has(peak)) continue;
+            drawn.add(peak);
+          }
           counts.set(unit, (counts.get(unit) ?? 0) + 1);
           if (source.kind === "ripples") this.ripple(brush, at, x, { peak, start, stop });
           else this.spike(brush, at, x(peak), source, unit);
@@ -147,7 +179,7 @@ export class Events {
       }
       source.counts = counts;
     }
-    const notes = [this.said, wide ? "Zoom in to see spikes and ripples." : "", left ? `${left.toLocaleString()} events more than can be drawn: zoom in.` : ""];
+    const notes = [this.said, this.broken, wide ? "Zoom in to see spikes and ripples." : "", left ? `${left.toLocaleString()} events more than can be drawn: zoom in.` : ""];
     this.part("traces-events-note").textContent = notes.filter(Boolean).join(" ");
     this.legend(at.dark);
     this.section.dataset.seen = [...this.sources.filter((one) => one.shown)].map((one) => [...(one.counts ?? new Map()).values()].reduce((a, b) => a + b, 0)).join(" ");

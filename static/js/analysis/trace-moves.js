@@ -38,7 +38,14 @@ export class Moves {
 
   scroll(share) { this.view.start += share * this.view.span; this.bound(); }
   scrollRows(rows) { this.view.top += rows; this.bound(); }
-  show(sample) { this.view.start = sample - this.view.span / 2; this.bound(); }
+
+  // Returns the middle of what is seen then, which near an end of the recording is not the sample.
+  show(sample) {
+    const { view } = this;
+    view.start = sample - view.span / 2;
+    this.bound();
+    return view.start + view.span / 2;
+  }
 
   // What lies at a share of the width stays there.
   zoom(factor, share = 0.5) {

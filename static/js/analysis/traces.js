@@ -204,7 +204,7 @@ async function begin() {
   const asking = new URLSearchParams(window.location.hash.slice(1));
   view.rows = Math.min(told.channels, Math.max(4, Math.round(picture.size.height / picture.size.ratio / 26)));
   view.span = (Number(asking.get("seconds")) || 1) * told.rate;
-  view.start = asking.has("at") ? (Number(asking.get("at")) - told.start) * told.rate - view.span / 2 : 0;
+  view.start = asking.has("at") ? (Number(asking.get("at")) - told.start) * told.rate - view.span / 2 || 0 : 0;
   moves.bound();
   new ResizeObserver(() => { picture.fit(); moves.bound(); }).observe(canvas);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { picture.readColours(); redraw(); });

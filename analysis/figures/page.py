@@ -26,6 +26,8 @@ _CHARACTER = 6
 # Height of the drawing in px: the page stretches it to the width of its card.
 _HEIGHT = {"full": 360, "half": 340}
 _LEAST_HEIGHT = 300
+# From least to most; wider axes are numbered by powers of ten.
+_FEW_DECADES = 300.0
 # In px; the numbers of more than two ticks would stand upon each other in a lower panel.
 _FEW_TICKS_BELOW = 140
 # Characters of a legend's label of which two fit beside each other on a phone.
@@ -47,8 +49,8 @@ def json_item(figure: Figure, *, theme: Theme = "light", target: str | None = No
         last = not figure.shared or number == len(figure.panels) - 1
         share = round(height * panel.weight / total) + (40 if last and len(figure.panels) > 1 else 0)
         plot = _plot(panel, theme, max(90, share), shared if figure.shared else None, last=last)
-        if panel.equal and figure.span == "full" and len(figure.panels) == 1:
-            # A height for a wide page would leave a phone's map lost in a tall panel: it grows with the width instead.
+        if panel.equal and len(figure.panels) == 1:
+            # A height of its own would leave a narrow map lost in a tall panel: it grows with the width instead.
             plot.update(sizing_mode="scale_width", aspect_ratio=1 / figure.aspect, min_height=_LEAST_HEIGHT)
         shared = shared or plot.x_range
         plots.append(plot)
@@ -94,6 +96,8 @@ def _plot(panel: Panel, theme: Theme, height: int, shared, *, last: bool):  # no
             ticked.major_label_orientation = _orientation(axis) if axis is panel.x else 0.0
         elif axis.whole:
             ticked.ticker = BasicTicker(min_interval=1)
+        elif axis.log and (ticks := _log_ticks(panel, "x" if axis is panel.x else "y")):
+            ticked.ticker = FixedTicker(ticks=ticks)
     if options["height"] < _FEW_TICKS_BELOW and not panel.y.names and not panel.y.log:
         plot.yaxis.ticker = BasicTicker(desired_num_ticks=2, min_interval=1 if panel.y.whole else 0)
     # Panels that share their x axis take its range from the panel that states it.
@@ -103,6 +107,20 @@ def _plot(panel: Panel, theme: Theme, height: int, shared, *, last: bool):  # no
     if not last:
         plot.xaxis.major_label_text_font_size = "0px"
     return plot
+
+
+def _log_ticks(panel: Panel, axis: Literal["x", "y"]) -> list[float]:
+    """Return 1, 2 and 5 of each decade over the lines and points, where these span few decades; else nothing.
+
+    Bokeh would number such an axis in equal steps, which on this scale stand upon each other.
+    """
+    drawn = [np.asarray(getattr(layer, axis), float) for layer in panel.layers if isinstance(layer, Line | Points)]
+    values = np.concatenate([each.ravel() for each in drawn]) if drawn else np.empty(0)
+    values = values[np.isfinite(values) & (values > 0)]
+    if not values.size or values.max() > _FEW_DECADES * values.min():
+        return []
+    decades = np.arange(np.floor(np.log10(values.min())), np.ceil(np.log10(values.max())) + 1)
+    return [float(f"{mantissa}e{decade:.0f}") for decade in decades for mantissa in (1, 2, 5)]
 
 
 def _orientation(axis: Axis) -> float:

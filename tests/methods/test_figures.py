@@ -328,6 +328,17 @@ def test_names_on_an_axis_stand_so_that_they_do_not_run_into_one_another(names, 
     assert [float(each) for each in axes] == [pytest.approx(angle)]
 
 
+@pytest.mark.parametrize(
+    ("highest", "ticks"), [(9000.0, [100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000]), (1e7, None)]
+)
+def test_a_logarithmic_axis_of_few_decades_is_numbered_by_one_two_and_five(highest, ticks):
+    line = Line(np.arange(3.0), np.array([450.0, np.nan, highest]))
+    drawn = Figure("a", "A", "A.", (Panel(Axis("time", "s"), Axis("power", "µV²", log=True), (line,)),))
+    text = json.dumps(page.json_item(drawn))
+    found = re.search(r'"name": "FixedTicker".*?"ticks": (\[.*?\])', text)
+    assert (json.loads(found[1]) if found else None) == ticks
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_what_is_not_known_looks_like_no_value_of_a_map(theme):
     def channels(colour):

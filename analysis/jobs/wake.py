@@ -34,6 +34,8 @@ def send(job_id: UUID, queue: str) -> bool:
                 **app.conf.broker_transport_options,
                 "socket_timeout": PATIENCE_SECONDS,
                 "socket_connect_timeout": PATIENCE_SECONDS,
+                # Or it would try again for four seconds more.
+                "max_retries": 0,
             }
         ) as connection:
             app.send_task(TASK, args=[str(job_id)], queue=queue, ignore_result=True, retry=False, connection=connection)

@@ -84,7 +84,8 @@ def test_figures_of_an_open_field_are_drawn_for_page_and_paper(field, tmp_path):
         assert paper.render(figure, "svg").startswith(b"<?xml")
 
 
-@pytest.mark.parametrize("decoder", ["bayesian", "state-space"])
+# That each decoder by itself stays at chance is tested on arrays, too (test_open_field.py).
+@pytest.mark.parametrize("decoder", ["bayesian", pytest.param("state-space", marks=pytest.mark.long)])
 def test_spikes_that_know_nothing_of_the_place_stay_at_chance(tmp_path, decoder):
     free = files(tmp_path / "free", wander(peak=8.0), moved=200.0)
     output, _ = run_pipeline("decode.position", tmp_path / "a", *free, decoder=decoder, shifts=19, **OPEN)

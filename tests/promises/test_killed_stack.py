@@ -125,6 +125,8 @@ def kill_all(laboratory: Laboratory, box: Box) -> None:
         lock.write_text("\n".join([str(os.getpid()), *lock.read_text().splitlines()[1:]]) + "\n")
 
 
+# The processes of the cameras are killed in the middle of a recording in every run (tests/cameras/test_recording.py).
+@pytest.mark.long
 def test_a_recording_survives_the_end_of_every_process(tmp_path, ending):
     home = tmp_path / "home"
     port, ingest_port = free_ports()

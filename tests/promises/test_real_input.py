@@ -82,6 +82,8 @@ def test_position_of_a_real_rat_is_decoded(script, session, root):
     assert script.post("jobs/", again, status=200)["id"] == job["id"]
 
 
+# The same video is tracked to the same bounds without a server in tests/methods/test_real_data.py.
+@pytest.mark.long
 def test_a_real_mouse_is_tracked(script, session, root):
     folder = shared_data("tracktor_mouse")
     with (folder / "output" / "mouse_video_tracked.csv").open(newline="") as lines:

@@ -85,7 +85,13 @@ def test_manage_works_on_the_running_laboratory(laboratory):
     assert "user admin" in told.stdout
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+# The supervisor starts the others as it does the web and a worker: each of them is killed in the long run.
+OFTEN = ("postgres", "redis", "web", "worker-cpu")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.long) for name in PROCESSES]
+)
 def test_what_is_killed_starts_again(laboratory, name):
     before = laboratory.process(name)
     os.kill(before["pid"], signal.SIGKILL)

@@ -26,12 +26,13 @@ def decoded_path(
     *,
     unit: str,
     size: tuple[float, float],
+    confined: bool = True,
     seconds: float = 30.0,
 ) -> Figure:
     """Draw the true and the decoded way through the arena in the stretch where the animal moves most.
 
     ``time`` (s) ``(n_bins,)`` of equal steps; ``true`` and ``decoded`` ``(n_bins, 2)``, x and y in ``unit``, of an
-    arena of ``size``; ``visited`` ``(rows, columns)``.
+    arena of ``size``; ``visited`` ``(rows, columns)``, to which the decoder is ``confined`` or not.
     """
     window, step = busiest(time, moving & np.isfinite(true[:, 0]), seconds)
     shown, real, found = time[window], true[window], decoded[window]
@@ -43,7 +44,7 @@ def decoded_path(
         caption=(
             f"The {len(shown) * step:.0f} s with most running, from {shown[0] - step / 2:.0f} s on, each bin of "
             f"{step * 1000:.0f} ms decoded from blocks of time that trained no part of it; dot: where both begin. "
-            "Thin: the whole session. Grey: unvisited, and never decoded."
+            f"Thin: the whole session. Grey: unvisited{', and never decoded' if confined else ''}."
         ),
         aspect=_aspect(size),
         panels=(

@@ -128,6 +128,10 @@ class BlockDecoder:
             error[tested] = distance(self.position[self.rows[tested]], centres[best])
         return error
 
+    def units_used(self, counts: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Return how many units have enough spikes in each fold, ``(n_folds,)``."""
+        return np.array([units.size for *_, units in self._models(counts)])
+
     def median_error(self, counts: NDArray[np.floating]) -> float:
         """Return the median of ``errors`` (%)."""
         return float(np.median(self.errors(counts)))

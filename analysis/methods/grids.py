@@ -71,6 +71,18 @@ class Grid:
             return np.ones(self.shape, dtype=bool)
         return maximum_filter(seconds.reshape(self.shape) > 0, size=3, mode="constant")
 
+    def nearest(self, position: Array, allowed: NDArray[np.bool_]) -> Array:
+        """Return positions ``(n,)`` or ``(n, 2)`` (%), each that is in no place of ``allowed`` ``(cells,)`` moved.
+
+        It goes to the middle of the nearest one that is.
+        """
+        if allowed.all():
+            return position
+        moved, centres = np.array(position, float), self.centres[allowed]
+        for row in np.flatnonzero(~allowed[self.place(position)]):
+            moved[row] = centres[distance(moved[row][None], centres).argmin()]
+        return moved
+
     def gaussians(self, percent: float) -> tuple[Array, ...]:
         """Return for each axis of ``shape`` a Gaussian of sigma ``percent`` (%) over its places."""
         return tuple(

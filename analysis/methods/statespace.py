@@ -165,11 +165,13 @@ class StateSpaceDecoder:
             chain.smooth(posterior, likelihood)
         place = posterior.sum(axis=1)
         made = []
-        for number, part in enumerate(counts):
+        for number, (model, part) in enumerate(zip(models, counts, strict=True)):
             own = place[: len(part), number].astype(float)
             own /= own.sum(axis=1, keepdims=True)
             own = own.reshape(-1, *grid.shape)
-            made.append(Prediction(posterior_median(own, grid.sides), own))
+            # Between two likely places of an arena the medians of x and of y may meet where nobody was.
+            found = grid.nearest(posterior_median(own, grid.sides), model.visited)
+            made.append(Prediction(found, own))
         return made
 
 

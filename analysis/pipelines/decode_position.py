@@ -153,9 +153,9 @@ class PositionDecodingParameters(TrackDecodingParameters):
     arena: Literal["track", "open-field"] = Field(
         "track",
         description=(
-            "Shape of the arena. 'track': where along it the animal is. 'open-field': x and y, in places of equal size "
-            "of which those that the animal never visited are never decoded; by a Bayesian decoder, a state space or "
-            "ridge."
+            "Shape of the arena. 'track': where along it the animal is. 'open-field': x and y, by a Bayesian decoder "
+            "or a state space in places of equal size, of which those that the animal never visited are never decoded, "
+            "or by ridge, anywhere within the animal's range."
         ),
     )
 
@@ -210,7 +210,7 @@ class DecodePosition(Pipeline):
     """Decoding of position on a track or in an arena, cross-validated over blocks and tested by circular shifts."""
 
     name = "decode.position"
-    version = "2.2.0"
+    version = "2.2.1"
     summary = "Decodes position on a track or in an open field from spikes, and says whether it beats chance."
     inputs = (
         Input(("units",), "Sorted units: spike times of every unit."),
@@ -314,10 +314,7 @@ def _decode(run: Run) -> Output:
     behaviour, counts, bench = prepared.behaviour, prepared.counts, prepared.bench
     run.progress(0.1, "decoding")
     attempt = bench.decode(settings.decoder)
-    if attempt.units_used.min() == 0:
-        raise PipelineError(
-            f"In block {int(attempt.units_used.argmin()) + 1} no unit has {settings.minimum_spikes} spikes to train on."
-        )
+    refuse_without_units(attempt.units_used, settings)
     run.log(f"{attempt.label}: {attempt.seconds:.2f} s.")
     attempts = [attempt]
     others = [name for name in bench.offered() if name != settings.decoder]
@@ -373,6 +370,14 @@ def _decode(run: Run) -> Output:
             p,
         ),
     )
+
+
+def refuse_without_units(units_used: NDArray[np.int64], settings: TrackDecodingParameters) -> None:
+    """Raise ``PipelineError`` where a block had no unit to learn from: what is decoded there is the prior alone."""
+    if units_used.min() == 0:
+        raise PipelineError(
+            f"In block {int(units_used.argmin()) + 1} no unit has {settings.minimum_spikes} spikes to train on."
+        )
 
 
 def _one(run: Run, kind: str) -> InputRecording:

@@ -133,6 +133,13 @@ class DecoderBench:
             return self.as_set.errors(counts)
         return self.behaviour.error(self._chosen(name, counts).position)[self.rows]
 
+    def real(self, name: str) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+        """Return the error (%) of every moving bin of the session itself, and the units used in each fold."""
+        if name == "bayesian":
+            return self.as_set.errors(self._windowed), self.as_set.units_used(self._windowed)
+        made = self._chosen(name, self._single)
+        return self.behaviour.error(made.position)[self.rows], made.units_used
+
     def _chosen(self, name: str, counts: NDArray[np.floating]) -> decoders.CrossValidated:
         return decoders.cross_validate(
             self._candidates(name),

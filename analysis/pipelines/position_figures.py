@@ -80,7 +80,16 @@ def _of_arena(_settings: DecodePositionParameters, outcome: Outcome) -> tuple[li
             open_field.posterior_moments(time, attempt.posterior, position, moving, visited, unit=unit, size=size)
         )
     figures.append(
-        open_field.decoded_path(time, position, attempt.position * scale, moving, visited, unit=unit, size=size)
+        open_field.decoded_path(
+            time,
+            position,
+            attempt.position * scale,
+            moving,
+            visited,
+            unit=unit,
+            size=size,
+            confined=attempt.posterior is not None,
+        )
     )
     return figures, [
         open_field.error_map(position[rows], outcome.errors(attempt) * scale, unit=unit, size=size),

@@ -196,8 +196,8 @@ def _of_arena(outcome: Outcome) -> dict[str, Metric]:
             float(outcome.bench.visited.mean()) * 100,
             "%",
             "places visited",
-            f"of {places.shape[0]} x {places.shape[1]} while moving, those beside a visited one among them; others are "
-            "never decoded",
+            f"of {places.shape[0]} x {places.shape[1]} while moving, those beside a visited one among them"
+            + ("; others are never decoded" if outcome.attempt.posterior is not None else ""),
         ),
         "longer_side": Metric(
             max(sides) * outcome.scale, outcome.unit, "longer side", f"range of the animal: {size} {outcome.unit}"

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import Field
 
 from analysis.pipelines.base import Input, Metric, Output, PipelineError, Run
-from analysis.pipelines.decode_position import PositionDecodingParameters, Prepared, prepare
+from analysis.pipelines.decode_position import (
+    PositionDecodingParameters,
+    Prepared,
+    prepare,
+    refuse_without_units,
+)
 from analysis.pipelines.sharded import ShardedPipeline
 
 if TYPE_CHECKING:
@@ -58,7 +63,7 @@ class StatsPermutation(ShardedPipeline):
     """
 
     name = "stats.permutation"
-    version = "1.2.0"
+    version = "1.2.1"
     summary = "Tests a decoder of position against chance by many permutations, on all workers side by side."
     inputs = (
         Input(("units",), "Sorted units: spike times of every unit."),
@@ -122,18 +127,15 @@ def _permuted(run: Run, items: range) -> NDArray[np.floating]:
     rows = np.empty((len(items), 1 + len(_MEASURES)))
     for row, number in enumerate(items):
         lag = permutation.shift_lag(number, seed=run.seed, n_bins=counts.shape[0], minimum_bins=least)
-        rows[row] = lag, *_measured(prepared, settings, np.roll(counts, lag, axis=0))
+        rows[row] = lag, *_measured(prepared.bench.errors(settings.decoder, np.roll(counts, lag, axis=0)))
         run.progress((row + 1) / len(items), f"permutations, {row + 1} of {len(items)}")
     return rows
 
 
-def _measured(
-    prepared: Prepared, settings: PermutationParameters, counts: NDArray[np.floating]
-) -> tuple[float, float, float]:
+def _measured(errors: NDArray[np.floating]) -> tuple[float, float, float]:
     """Return median error, 90th percentile (%) and share within 10 % (0-1), of the moving bins."""
     import numpy as np
 
-    errors = prepared.bench.errors(settings.decoder, counts)
     return (
         float(np.median(errors)),
         float(np.quantile(errors, 0.9)),
@@ -151,7 +153,9 @@ def _compared(run: Run, rows: NDArray[np.floating]) -> Output:
     settings: PermutationParameters = run.parameters
     prepared = prepare(run)
     run.progress(0.5, "decoding the real data")
-    real = dict(zip(_MEASURES, _measured(prepared, settings, prepared.bench.given(settings.decoder)), strict=True))
+    errors, units_used = prepared.bench.real(settings.decoder)
+    refuse_without_units(units_used, settings)
+    real = dict(zip(_MEASURES, _measured(errors), strict=True))
     lags, null = rows[:, 0] * settings.bin, dict(zip(_MEASURES, rows[:, 1:].T, strict=True))
     p = {
         name: permutation.permutation_p(real[name], null[name], smaller_is_better=name != "within_10_percent")

@@ -153,6 +153,37 @@ def test_places_never_visited_are_never_decoded(field, prior):
         assert (posterior.max(axis=0) > 0).mean() > 0.75
 
 
+@pytest.mark.parametrize("smoothed", [True, False])
+def test_between_two_likely_places_of_a_ring_the_hole_in_it_is_not_decoded(smoothed):
+    """Every unit fires on two sides of the ring, so that the medians of x and of y often meet in the middle."""
+    rng = np.random.default_rng(0)
+    way = np.cumsum(rng.normal(0, 0.35, 1500))
+    circle = 50 + rng.normal(45, 2, way.size) * np.array([np.cos(way), np.sin(way)])
+    place = (circle - circle.min(axis=1, keepdims=True)).T
+    place *= 100 / np.ptp(place, axis=0).max()
+    preferred = rng.uniform(0, 2 * np.pi, 12)
+    rates = 0.2 + 4 * np.exp(2 * (np.cos(2 * (way[:, None] - preferred)) - 1))
+    counts = rng.poisson(rates * STEP).astype(float)
+    behaviour = decoders.Behaviour(place, np.ones(way.size, bool), STEP, tuple(np.ptp(place, axis=0)))
+    made = validated([statespace.StateSpaceDecoder(BINS, smoothed=smoothed)], counts, behaviour)
+    grid = behaviour.grid(BINS)
+    between = 0
+    for fold, model in zip(folds.contiguous_folds(len(counts), folds=6, guard_bins=GUARD), made.models, strict=True):
+        hole = ~model.visited
+        assert hole.sum() > 40
+        between += hole[grid.place(grids.posterior_median(made.posterior[fold.test], grid.sides))].sum()
+        assert not hole[grid.place(made.position[fold.test])].any()
+    assert between > 20
+
+
+def test_a_place_that_nobody_visited_becomes_the_nearest_one_that_somebody_did():
+    grid = grids.Grid.with_bins(5, (100.0, 40.0))
+    allowed = np.zeros(grid.cells, bool)
+    allowed[[0, 4]] = True
+    moved = grid.nearest(np.array([[3.0, 4.0], [45.0, 10.0], [99.0, 39.0]]), allowed)
+    assert moved.tolist() == [[3, 4], [10, 10], [90, 10]]
+
+
 def test_the_quick_errors_are_those_of_the_same_decoder_behind_the_interface(field):
     counts, behaviour, _ = field
     blocks = folds.contiguous_folds(len(counts), folds=6, guard_bins=GUARD)

@@ -112,6 +112,22 @@ def test_permutations_of_an_open_field_are_those_of_the_same_decoder(field, tmp_
     assert output.metrics["within_10_percent"].label == "within 10 % of the longer side"
 
 
+@pytest.mark.parametrize("decoder", ["bayesian", "bayesian-chosen"])
+def test_permutations_of_units_that_hardly_fire_say_so_instead_of_p(field, tmp_path, decoder):
+    with pytest.raises(PipelineError, match="In block 1 no unit has 90000 spikes to train on"):
+        run_pipeline(
+            "stats.permutation", tmp_path / "a", *field, decoder=decoder, minimum_spikes=90_000, permutations=1, **OPEN
+        )
+
+
+def test_only_decoders_that_keep_to_visited_places_are_said_to(field, tmp_path):
+    for decoder, confined in (("bayesian", True), ("ridge", False)):
+        output, _ = run_pipeline("decode.position", tmp_path / decoder, *field, decoder=decoder, shifts=0, **OPEN)
+        path = next(figure for figure in output.figures if figure.name == "decoded-path")
+        assert ("never decoded" in path.caption) is confined
+        assert ("never decoded" in output.metrics["visited"].definition) is confined
+
+
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [

@@ -25,7 +25,8 @@ _LONGEST_FLAT, _LONGEST_SLANTED = 3, 12
 _CHARACTER = 6
 # Height of the drawing in px: the page stretches it to the width of its card.
 _HEIGHT = {"full": 360, "half": 340}
-_LEAST_HEIGHT = 300
+_LEAST_HEIGHT = 240
+_MARGIN = 64
 # From least to most; wider axes are numbered by powers of ten.
 _FEW_DECADES = 300.0
 # In px; the numbers of more than two ticks would stand upon each other in a lower panel.
@@ -82,6 +83,9 @@ def _plot(panel: Panel, theme: Theme, height: int, shared, *, last: bool):  # no
         "min_width": 200,
         "match_aspect": panel.equal,
     }
+    if panel.equal:
+        # Widened to keep its shape, an axis gets a minus and more digits, after its margin was measured.
+        options["min_border_left"] = _MARGIN
     if last and panel.x.names and _orientation(panel.x) == _UPRIGHT:
         options["height"] += _CHARACTER * max(len(name) for name in panel.x.names)
     if shared is not None:
@@ -96,6 +100,9 @@ def _plot(panel: Panel, theme: Theme, height: int, shared, *, last: bool):  # no
             ticked.major_label_orientation = _orientation(axis) if axis is panel.x else 0.0
         elif axis.whole:
             ticked.ticker = BasicTicker(min_interval=1)
+        elif axis is panel.x and not axis.log:
+            # One less than usual: thousands of seconds beside each other would run into one another on a phone.
+            ticked.ticker = BasicTicker(desired_num_ticks=5)
         elif axis.log and (ticks := _log_ticks(panel, "x" if axis is panel.x else "y")):
             ticked.ticker = FixedTicker(ticks=ticks)
     if options["height"] < _FEW_TICKS_BELOW and not panel.y.names and not panel.y.log:

@@ -105,6 +105,7 @@ class BlockDecoder:
         """Decode every bin that has a fold, resting ones included, from counts ``(n_bins, n_units)``."""
         n_bins = len(self.position)
         posterior = np.full((n_bins, self.grid.cells), np.nan)
+        decoded = np.full(self.position.shape, np.nan)
         used = np.zeros(len(self.folds), dtype=np.int64)
         for number, (fold, (log_rate, expected, log_prior, units)) in enumerate(
             zip(self.folds, self._models(counts), strict=True)
@@ -113,10 +114,9 @@ class BlockDecoder:
             log = counts[fold.test][:, units] @ log_rate - expected + log_prior
             log -= log.max(axis=1, keepdims=True)
             weight = np.exp(log)
-            posterior[fold.test] = weight / weight.sum(axis=1, keepdims=True)
-        decoded = np.full(self.position.shape, np.nan)
-        tested = np.isfinite(posterior[:, 0])
-        decoded[tested] = self.grid.centres[posterior[tested].argmax(axis=1)]
+            own = weight / weight.sum(axis=1, keepdims=True)
+            # Fold by fold: of all bins and places at once it would be a second copy of what fills the memory.
+            posterior[fold.test], decoded[fold.test] = own, self.grid.centres[own.argmax(axis=1)]
         return Decoded(decoded, posterior.reshape(n_bins, *self.grid.shape), used, self.grid)
 
     def errors(self, counts: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -118,7 +118,9 @@ def _in_arena(clean: position.CleanPosition) -> _Place:
     low = np.nanmin(clean.xy, axis=0)
     ranges = np.nanmax(clean.xy, axis=0) - low
     extent = float(ranges.max())
-    if not ranges.min() >= _NARROWEST * extent or not extent > 0:
+    if not extent > 0:
+        raise PipelineError("The animal stays at one point, so there is no arena to tell places in.")
+    if ranges.min() < _NARROWEST * extent:
         raise PipelineError(
             f"The animal's range is {ranges[0]:.3g} by {ranges[1]:.3g}, hardly an open field: set arena to 'track'."
         )

@@ -23,6 +23,7 @@ from analysis.readers.spikes import read_spikes
 
 # Events that a reply has at most.
 MOST = 20_000
+FURTHEST = 2**53
 _CHANNEL = re.compile(r"channel (\d+)")
 
 
@@ -52,7 +53,8 @@ def found(
     signal = open_signal(shown)
     events = _ripples(Path(table)) if table else _spikes(source)
     rows = on_clock_of(shown, as_input(source), np.column_stack([events.peak, events.start, events.stop]), "auto")
-    samples = np.rint((rows - signal.start) * signal.rate).astype(np.int64)
+    # Beyond any recording all are alike; a whole number holds no more.
+    samples = np.clip(np.rint((rows - signal.start) * signal.rate), -FURTHEST, FURTHEST).astype(np.int64)
     units = events.units
     if asked.get("unit") is not None:
         kept = units == int(asked["unit"])
@@ -97,5 +99,7 @@ def _ripples(path: Path) -> _Events:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PipelineError("the table of the ripples is gone or damaged") from error
     table = np.array(rows, float).reshape(-1, 3)
+    if not np.isfinite(table).all():
+        raise PipelineError("the table of the ripples is damaged: it has times that are none")
     peak, start, stop = table[np.argsort(table[:, 0], kind="stable")].T
     return _Events(peak, start, stop, np.zeros(len(table), int), ("ripple",))

@@ -175,6 +175,8 @@ def test_near_the_ends_one_goes_on_from_the_event_that_cannot_be_brought_into_th
 def test_events_that_did_not_come_are_asked_for_again(page):
     wait_for(page, "seen", "2 0")
     page.route("**/traces/events/**", lambda route: route.abort())
+    # What there is to be shown is asked for once more, too.
+    page.route("**/traces/sources/", lambda route: route.abort(), times=1)
     page.reload()
     page.get_by_text("The server does not answer.").wait_for()
     page.unroute("**/traces/events/**")

@@ -172,6 +172,17 @@ def test_what_is_asked_for_wrongly_is_refused(api, voltage, query):
     assert reply.json()["detail"].endswith(".")
 
 
+def test_times_beyond_every_recording_and_times_that_are_none_show_nothing_wrong(api, lab, voltage):
+    root = Path(configured.LAB_DATA_ROOT)
+    np.savez(root / "far.npz", spike_times=np.array([-1e300, 0.5, 1e300]), spike_units=np.array([0, 0, 0]))
+    far = register(lab, "far.npz", "units", "units-npz")
+    assert [event[0] for event in events(api, voltage.raw, far, "start=0&stop=80000").json()["events"]] == [10_000]
+    assert events(api, voltage.raw, far, "before=10000").json()["events"][0][0] == -(2**53)
+    (voltage.folder / "ripples.csv").write_text("start_s,peak_s,stop_s\n0.9,nan,1.1\n")
+    reply = events(api, voltage.raw, voltage.ripples, "after=0")
+    assert (reply.status_code, "times that are none" in reply.json()["detail"]) == (409, True)
+
+
 def test_files_that_are_gone_and_sources_of_others_are_told(api, lab, voltage):
     (voltage.folder / "ripples.csv").unlink()
     reply = events(api, voltage.raw, voltage.ripples, "after=0")

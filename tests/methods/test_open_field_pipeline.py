@@ -153,6 +153,10 @@ def test_a_line_is_no_open_field_and_laps_are_none_of_it(field, tmp_path):
     assert np.ptp(read_position(line).xy[:, 1]) < 5
     with pytest.raises(PipelineError, match="hardly an open field: set arena to 'track'"):
         run_pipeline("decode.position", tmp_path / "b", units, line, shifts=0, **OPEN)
+    np.savez(tmp_path / "still.npz", time=walk.time, x=np.full(walk.time.size, 5.0), y=walk.time * 0, unit="cm")
+    still = recording("position", "position-npz", tmp_path / "still.npz")
+    with pytest.raises(PipelineError, match="stays at one point"):
+        run_pipeline("decode.position", tmp_path / "c", units, still, shifts=0, **OPEN)
 
 
 def test_an_open_field_taken_for_a_track_is_told_of_the_other_choice(field, tmp_path):

@@ -17,7 +17,8 @@ export class Events {
   }
 
   async find() {
-    const reply = await fetch(`${this.section.dataset.url}sources/`);
+    const reply = await fetch(`${this.section.dataset.url}sources/`).catch(() => null);
+    if (!reply || reply.status >= 500) { setTimeout(() => this.find(), GAP_MS); return; }
     if (!reply.ok) return;
     this.sources = (await reply.json()).map((told) => ({ ...told, shown: false, kept: new Map(), refused: new Set(), units: [] }));
     // At first the newest sorted units, or else the newest spikes, and the newest ripples.

@@ -17,6 +17,8 @@ from sessions.permissions import visible
 
 # What a list shows nothing of; figures and where a result comes from are long.
 UNSHOWN = ("result__provenance", "result__metrics", "result__figures")
+# Of what is said of results, or leads to them; their jobs have logs besides.
+UNSHOWN_OF = (*UNSHOWN, "result__job__log", "result__job__environment", "result__job__parameters")
 # Too little is done before this to say how long the rest takes.
 LEAST_PROGRESS = 0.02
 COMPUTING = (JobState.RUNNING, JobState.SPLIT)
@@ -183,6 +185,11 @@ def methods_text(of: Result, *, outside: bool = False) -> str:
     ]
     told = of.provenance
     if outside:
-        inputs = [{**each, "label": each["label"].partition(" (")[0]} for each in told.get("inputs", [])]
+        inputs = [{**each, "label": outside_name(each["label"])} for each in told.get("inputs", [])]
         told = {**told, "inputs": inputs}
     return methods_paragraph(told, method=method, settings=settings_used)
+
+
+def outside_name(label: str) -> str:
+    """Return what a recording is called outside the laboratory: its label without the session in brackets."""
+    return label.partition(" (")[0]

@@ -17,6 +17,8 @@ from sessions.permissions import projects_for, visible
 LEAST_COMPARED, MOST_COMPARED = 2, 4
 # So many of the newest results of the same pipeline are offered to compare with.
 MOST_OFFERED = 40
+# What a session is called, of the recordings that a job read.
+CALLED = ("inputs__recording__session__animals", "inputs__recording__session__task")
 
 
 def comments(user: Any) -> QuerySet[ResultComment]:
@@ -24,7 +26,7 @@ def comments(user: Any) -> QuerySet[ResultComment]:
 
     Those that were withdrawn are seen by who wrote them and by who may withdraw any.
     """
-    queryset = ResultComment.objects.select_related("person", "result__job__project")
+    queryset = ResultComment.objects.select_related("person", "result__job__project").defer(*selectors.UNSHOWN_OF)
     shown = Q(withdrawn__isnull=True) | Q(result__job__project__in=projects_for(user, "delete"))
     if user.pk is not None:
         shown |= Q(person=user.pk)
@@ -33,7 +35,7 @@ def comments(user: Any) -> QuerySet[ResultComment]:
 
 def marks(user: Any) -> QuerySet[PaperMark]:
     """Return the marks of results of the user's projects, by paper and figure."""
-    queryset = PaperMark.objects.select_related("person", "result__job__project")
+    queryset = PaperMark.objects.select_related("person", "result__job__project").defer(*selectors.UNSHOWN_OF)
     return visible(user, queryset, project="result__job__project")
 
 
@@ -55,17 +57,23 @@ def papers(user: Any) -> list[Paper]:
     """Return every paper that results of the user's projects are marked for."""
     rows = marks(user).order_by("paper", "result__job__project__name", "figure", "created", "id")
     found: dict[tuple[str, Any], Paper] = {}
-    for mark in rows.prefetch_related("result__job__inputs__recording__session__animals"):
+    for mark in rows.prefetch_related(*(f"result__job__{path}" for path in CALLED)):
         project = mark.project
         found.setdefault((mark.paper, project.pk), Paper(mark.paper, project)).marks.append(mark)
     return list(found.values())
 
 
+def paper_names(user: Any, project: Any) -> list[str]:
+    """Return what the papers of a project are called, each once, in order."""
+    named = marks(user).filter(result__job__project=project).order_by("paper")
+    return list(named.values_list("paper", flat=True).distinct())
+
+
 def comparable(user: Any, result: Result) -> list[Result]:
     """Return the newest other results of the same pipeline, which make most sense beside this one."""
     rows = selectors.results(user).filter(job__pipeline=result.job.pipeline).exclude(pk=result.pk)
-    rows = rows.defer("provenance", "metrics", "figures").prefetch_related("job__inputs__recording__session__animals")
-    return list(rows.order_by("-created")[:MOST_OFFERED])
+    rows = rows.defer("provenance", "metrics", "figures", "job__log", "job__environment", "job__parameters")
+    return list(rows.prefetch_related(*(f"job__{path}" for path in CALLED)).order_by("-created")[:MOST_OFFERED])
 
 
 @dataclass(frozen=True)

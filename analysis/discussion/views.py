@@ -23,14 +23,13 @@ from sessions.selectors import one
 def discussion_of(request: HttpRequest, result: Result) -> dict[str, Any]:
     """Return the template variables of what is said of a result."""
     mine, may_delete = request.user.pk, can(request.user, "delete", result)
-    names = {paper.name for paper in selectors.papers(request.user) if paper.project == result.project}
     return {
         "comments": [
             {"comment": row, "mine": row.person_id == mine, "may_withdraw": may_delete or row.person_id == mine}
             for row in selectors.comments(request.user).filter(result=result)
         ],
         "paper_marks": list(selectors.marks(request.user).filter(result=result)),
-        "paper_names": sorted(names),
+        "paper_names": selectors.paper_names(request.user, result.project),
         "comparable": selectors.comparable(request.user, result),
     }
 

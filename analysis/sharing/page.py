@@ -41,12 +41,29 @@ def without_places(text: str) -> str:
     return _EMAIL.sub("…", _PATH.sub(lambda found: found["last"] or "…", text))
 
 
-def _cleaned(value: Any) -> Any:
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a value of JSON with every text in it changed."""
     if isinstance(value, str):
-        return value.rpartition("/")[2] if _is_path(value) else without_places(value)
+        return change(value)
     if isinstance(value, dict):
-        return {name: _cleaned(each) for name, each in value.items()}
-    return [_cleaned(each) for each in value] if isinstance(value, list | tuple) else value
+        return {name: _each_text(each, change) for name, each in value.items()}
+    return [_each_text(each, change) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _without_folder(value: str) -> str:
+    return value.rpartition("/")[2] if _is_path(value) else without_places(value)
+
+
+def _without_sessions(result: Result) -> Callable[[str], str]:
+    """Return what cleans a text of a result: of places, and of the sessions behind the names of its recordings."""
+    labels = sorted({each["label"] for each in result.provenance.get("inputs", [])}, key=len, reverse=True)
+
+    def cleaned(text: str) -> str:
+        for label in labels:
+            text = text.replace(label, selectors.outside_name(label))
+        return _without_folder(text)
+
+    return cleaned
 
 
 def _is_path(value: str) -> bool:
@@ -131,11 +148,12 @@ def _shared(view: View) -> View:
 def shared_result(request: HttpRequest, link: ShareLink, key: str) -> HttpResponse:
     """A result: numbers, figures, methods in words, and what it was computed with."""
     result = link.result
-    metrics = [{"name": name, **metric} for name, metric in _cleaned(selectors.metrics(result)).items()]
+    cleaned = _without_sessions(result)
+    metrics = [{"name": name, **metric} for name, metric in _each_text(selectors.metrics(result), cleaned).items()]
     headline = [metric for metric in metrics if metric.get("headline")]
     parameters = forms.parameter_table(result.job.pipeline, result.job.version, result.job.parameters)
     private = _private(parameters)
-    summary = without_places(private.sub("…", result.summary) if private else result.summary)
+    summary = cleaned(private.sub("…", result.summary) if private else result.summary)
     if request.method == "GET":
         services.opened(link)
     context = {
@@ -144,8 +162,10 @@ def shared_result(request: HttpRequest, link: ShareLink, key: str) -> HttpRespon
         "summary": summary,
         "metrics": metrics,
         "headline": headline or metrics[:5],
-        "figures": [_figure(key, figure) for figure in _cleaned(result.figures)],
-        "parameters": [{**row, "value": _cleaned(row["value"])} for row in parameters if not row["private"]],
+        "figures": [_figure(key, figure) for figure in _each_text(result.figures, cleaned)],
+        "parameters": [
+            {**row, "value": _each_text(row["value"], _without_folder)} for row in parameters if not row["private"]
+        ],
         "kept_back": sum(row["private"] for row in parameters),
         "methods_text": _methods(result),
         "compute_time": timedelta(seconds=result.provenance.get("compute_seconds", 0)),

@@ -9,6 +9,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from analysis.jobs.models import Result
+from analysis.selectors import UNSHOWN_OF
 from analysis.sharing.models import ShareLink
 from sessions.errors import Conflict, Invalid
 from sessions.permissions import projects_for, require
@@ -50,7 +51,7 @@ def revoke(*, by: Any, link: ShareLink) -> ShareLink:
 def links(user: Any) -> QuerySet[ShareLink]:
     """Return the links to results of projects that the user may change, newest first."""
     mine = ShareLink.objects.filter(result__job__project__in=projects_for(user, "change"))
-    return mine.select_related("created_by", "result__job__project")
+    return mine.select_related("created_by", "result__job__project").defer(*UNSHOWN_OF)
 
 
 def shown_by(key: str) -> ShareLink | None:

@@ -7,11 +7,15 @@ import threading
 import pytest
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from analysis.discussion import selectors, services
 from analysis.discussion.models import PaperMark, ResultComment
 from analysis.jobs.models import Job, JobInput, JobState, Result
+from analysis.sharing import services as sharing
 from sessions.errors import Forbidden, Invalid, NotFound
+from sessions.models import Session, Task
+from tests.jobs.conftest import record
 
 pytestmark = pytest.mark.django_db
 
@@ -97,6 +101,44 @@ def test_results_of_a_paper_come_together_however_its_name_was_typed(lab, result
         services.mark_for_paper(by=lab.viewer, result=result, paper="Theta 2027")
     with pytest.raises(Invalid, match="Name the paper"):
         services.mark_for_paper(by=lab.experimenter, result=result, paper=" ")
+
+
+def test_pages_cost_the_same_queries_with_one_neighbour_and_with_ten(lab, result):
+    task = Task.objects.create(name="track")
+
+    def asked(address: str) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            shown = page_of(lab.viewer, address)
+        assert "track" in shown
+        return len(queries)
+
+    def neighbour(mark: str) -> None:
+        # A session without a title is called by its animals and its task.
+        session = Session.objects.create(project=lab.project, task=task, start=lab.session.start)
+        other = made(lab, mark, value=2.5, window=0.7)
+        other.job.inputs.update(recording=record(session, mark))
+        services.add_comment(by=lab.experimenter, result=result, text=f"Less than {mark}.")
+        services.mark_for_paper(by=lab.experimenter, result=other, paper=f"Paper {mark}")
+        services.mark_for_paper(by=lab.experimenter, result=result, paper=f"Paper {mark}")
+
+    neighbour("b")
+    addresses = (f"/results/{result.pk}/", "/papers/")
+    few = [asked(address) for address in addresses]
+    for mark in "cdefghi012":
+        neighbour(mark)
+    assert [asked(address) for address in addresses] == few
+
+
+def test_what_is_said_of_results_is_read_without_their_logs_and_provenance(lab, result):
+    services.add_comment(by=lab.experimenter, result=result, text="Fine.")
+    services.mark_for_paper(by=lab.experimenter, result=result, paper="Paper")
+    sharing.share(by=lab.experimenter, result=result)
+    for rows in (
+        selectors.comments(lab.experimenter), selectors.marks(lab.experimenter), sharing.links(lab.experimenter),
+    ):  # fmt: skip
+        with CaptureQueriesContext(connection) as queries:
+            assert [row.project for row in rows] == [lab.project]
+        assert not [query["sql"] for query in queries if '"provenance"' in query["sql"] or '"log"' in query["sql"]]
 
 
 @pytest.mark.django_db(transaction=True)

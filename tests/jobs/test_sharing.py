@@ -223,6 +223,25 @@ def test_a_shared_nwb_export_names_nobody_and_says_nothing_of_the_catalog(lab, r
 
 
 @pytest.mark.django_db
+def test_a_figure_that_names_its_sessions_names_none_to_a_stranger(lab, result):
+    result.figures = [{"name": "values", "title": "From day to day", "file": "values.json",
+                       "caption": "Sessions: 1, LFP probe (run 1); 2, LFP probe (run 1, R7)."}]  # fmt: skip
+    result.summary = "LFP probe (run 1) was the best."
+    result.metrics["error"]["definition"] = "of LFP probe (run 1, R7)"
+    # One label begins as the other, and neither leaves a part of the session behind.
+    first = result.provenance["inputs"][0]
+    result.provenance["inputs"] = [first, {**first, "label": "LFP probe (run 1, R7)"}]
+    result.save()
+    _, key = services.share(by=lab.experimenter, result=result)
+    text = html.unescape(Client().get(address(key)).content.decode())
+    assert "Sessions: 1, LFP probe; 2, LFP probe." in text
+    assert "LFP probe was the best." in text
+    assert "of LFP probe" in text
+    assert "run 1" not in text
+    assert "R7" not in text
+
+
+@pytest.mark.django_db
 def test_an_administrator_finds_every_link_and_revokes_it(client, lab, result):
     link, key = services.share(by=lab.experimenter, result=result, note="poster")
     already, _ = services.share(by=lab.experimenter, result=result, note="long ago")

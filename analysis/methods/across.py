@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from analysis.methods.decoders import Behaviour, Decoder, choose, cross_validate
 from analysis.methods.errors import InvalidDataError
-from analysis.methods.folds import Fold, NestedFolds, contiguous_folds
+from analysis.methods.folds import Fold, NestedFolds
 from analysis.methods.grids import posterior_median
 
 if TYPE_CHECKING:
@@ -30,10 +30,14 @@ REGIMES: tuple[Regime, ...] = ("in turn", "replay", "joint")
 
 @dataclass(frozen=True)
 class Day:
-    """One session: ``counts`` ``(n_bins, n_units)`` of consecutive bins, and what the animal did in them."""
+    """One session: ``counts`` ``(n_bins, n_units)`` of consecutive bins, and what the animal did in them.
+
+    Its ``folds`` are contiguous blocks of time or of laps, each tested once, with a guard.
+    """
 
     counts: Array
     behaviour: Behaviour
+    folds: Sequence[Fold]
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def transfer(
     days: Sequence[Day],
     candidates: Sequence[Decoder],
     *,
-    folds: int,
+    inner_folds: int,
     guard_bins: int,
     shuffles: int,
     shortest_shift_bins: int,
@@ -64,8 +68,8 @@ def transfer(
 ) -> Transfer:
     """Train on each day and test on every other.
 
-    Settings are chosen by inner folds of the training day. Errors: ``InvalidDataError`` where days have other numbers
-    of units, or a day is too short to be cut or shifted.
+    Settings are chosen by ``inner_folds`` contiguous blocks within what trains, with a guard of ``guard_bins``. Errors:
+    ``InvalidDataError`` where days have other numbers of units, or a day is too short to be cut or shifted.
     """
     _same_units(days)
     n = len(days)
@@ -75,10 +79,10 @@ def transfer(
     for train, day in enumerate(days):
         n_bins = len(day.counts)
         whole = Fold(np.ones(n_bins, dtype=bool), np.zeros(n_bins, dtype=bool))
-        decoder = choose(candidates, day.counts, day.behaviour, NestedFolds([whole], guard_bins, folds))[0]
+        decoder = choose(candidates, day.counts, day.behaviour, NestedFolds([whole], guard_bins, inner_folds))[0]
         chosen.append(decoder)
         model = decoder.fit(day.counts, day.behaviour, whole.train)
-        nested = NestedFolds(contiguous_folds(n_bins, folds=folds, guard_bins=guard_bins), guard_bins, folds)
+        nested = NestedFolds(day.folds, guard_bins, inner_folds)
 
         for test, other in enumerate(days):
             if test == train:
@@ -118,8 +122,6 @@ def learn_in_turn(
     days: Sequence[Day],
     *,
     place_bins: int,
-    folds: int,
-    guard_bins: int,
     epochs: int,
     hidden: int,
     replayed: float,
@@ -130,15 +132,15 @@ def learn_in_turn(
     """Train a perceptron on the days in turn and measure it on held-out blocks of all of them after each.
 
     Three regimes: on each day alone ("in turn"); on each day with a share ``replayed`` of the training bins of every
-    earlier one ("replay"); anew on all days so far ("joint"). Of ``folds`` contiguous blocks every third is held out,
-    with a guard; nothing is chosen on them. ``epochs`` passes through each stage's bins, ``hidden`` units in one layer.
-    Needs scikit-learn. Errors: ``InvalidDataError`` for fewer than two days, and where a day has nothing to train on.
+    earlier one ("replay"); anew on all days so far ("joint"). Of each day's folds every third is held out, with its
+    guard; nothing is chosen on them. ``epochs`` passes through each stage's bins, ``hidden`` units in one layer. Needs
+    scikit-learn. Errors: ``InvalidDataError`` for fewer than two days, and where a day has nothing to train on.
     """
     _same_units(days)
     if len(days) < 2:
         raise InvalidDataError("What is forgotten shows on two days or more.")
     # Scaled by what the first day trains on, which every regime has seen from its first stage on.
-    prepared = [_Trial.of(day, place_bins=place_bins, folds=folds, guard_bins=guard_bins) for day in days]
+    prepared = [_Trial.of(day, place_bins) for day in days]
     first = prepared[0].train_counts
     centre, spread = first.mean(axis=0), first.std(axis=0)
     scaled = [trial.scaled(centre, np.where(spread > 0, spread, 1.0)) for trial in prepared]
@@ -176,9 +178,8 @@ class _Trial:
     test_position: Array
 
     @classmethod
-    def of(cls, day: Day, *, place_bins: int, folds: int, guard_bins: int) -> _Trial:
-        blocks = contiguous_folds(len(day.counts), folds=folds, guard_bins=guard_bins)
-        held = blocks[1::3]
+    def of(cls, day: Day, place_bins: int) -> _Trial:
+        held = day.folds[1::3]
         test = np.any([fold.test for fold in held], axis=0) & day.behaviour.scored
         train = np.all([fold.train for fold in held], axis=0) & day.behaviour.scored
         if not train.any() or not test.any():

@@ -63,7 +63,7 @@ class DecodeAcross(Pipeline):
     """Transfer between sessions with matched units, its two controls, and forgetting with replay and joint training."""
 
     name = "decode.across"
-    version = "1.0.0"
+    version = "1.1.0"
     summary = "Carries decoders of position from session to session, and measures what is kept and forgotten."
     inputs = (
         Input(("units",), "Units of each session, the same cell under the same name in all.", 2, MOST_SESSIONS),
@@ -93,7 +93,7 @@ def _across(run: Run) -> Output:
     moved = across.transfer(
         sessions.days,
         _candidates(settings),
-        folds=settings.folds,
+        inner_folds=settings.inner_folds,
         guard_bins=guard_bins,
         shuffles=settings.shuffles,
         shortest_shift_bins=int(np.ceil(settings.shortest_shift / settings.bin - 1e-9)),
@@ -105,8 +105,6 @@ def _across(run: Run) -> Output:
         learnt = across.learn_in_turn(
             sessions.days,
             place_bins=settings.bins_along,
-            folds=settings.folds,
-            guard_bins=guard_bins,
             epochs=settings.epochs,
             hidden=settings.hidden,
             replayed=settings.replayed,
@@ -161,7 +159,7 @@ def _read(run: Run) -> _Sessions:
     days = []
     for one, mine in zip(prepared, labels, strict=True):
         columns = [mine.index(label) for label in common]
-        days.append(Day(one.bench.given("bayesian-chosen")[:, columns], one.bench.behaviour))
+        days.append(Day(one.bench.given("bayesian-chosen")[:, columns], one.bench.behaviour, one.blocks))
     return _Sessions(days, names, common, scale, "cm" if all(lengths) else "%")
 
 

@@ -11,6 +11,7 @@ import pytest
 from analysis.methods import across, decoding
 from analysis.methods.decoders import Behaviour
 from analysis.methods.errors import InvalidDataError
+from analysis.methods.folds import contiguous_folds
 from analysis.pipelines.base import PipelineError
 from tests.methods.conftest import run_laps
 from tests.methods.running import recording, run_pipeline
@@ -36,7 +37,7 @@ def files_of(folder, number, *, order=None, duration=200.0):
     )
 
 
-def day(number, *, order=None, duration=200.0, bin_width=0.25):
+def day(number, *, order=None, duration=200.0, bin_width=0.25, folds=5):
     laps = run_laps(duration=duration, units=UNITS, seed=number)
     edges = np.arange(0, duration + bin_width / 2, bin_width)
     middles = (edges[1:] + edges[:-1]) / 2
@@ -45,14 +46,18 @@ def day(number, *, order=None, duration=200.0, bin_width=0.25):
     ).astype(float)
     position = np.interp(middles, laps.time, laps.percent)
     moving = np.abs(np.gradient(position, bin_width)) > 5
-    return across.Day(counts[:, np.arange(UNITS) if order is None else order], Behaviour(position, moving, bin_width))
+    return across.Day(
+        counts[:, np.arange(UNITS) if order is None else order],
+        Behaviour(position, moving, bin_width),
+        contiguous_folds(len(counts), folds=folds, guard_bins=4),
+    )
 
 
 def test_the_same_cells_carry_over_and_other_cells_do_not():
     other = np.random.default_rng(0).permutation(UNITS)
     days = [day(0), day(1), day(2, order=other)]
     found = across.transfer(
-        days, decoding.candidates(step=0.25), folds=5, guard_bins=4, shuffles=19, shortest_shift_bins=80,
+        days, decoding.candidates(step=0.25), inner_folds=5, guard_bins=4, shuffles=19, shortest_shift_bins=80,
         rng=np.random.default_rng(1),
     )  # fmt: skip
     same = found.error[[0, 1], [1, 0]]
@@ -69,15 +74,13 @@ def test_the_same_cells_carry_over_and_other_cells_do_not():
 
 def test_what_was_learnt_first_is_forgotten_unless_replayed():
     # All fields elsewhere on the second day: what is learnt then contradicts what was learnt before.
-    days = [day(0, duration=200.0), day(1, order=np.roll(np.arange(UNITS), UNITS // 2), duration=200.0)]
+    days = [day(0, folds=10), day(1, order=np.roll(np.arange(UNITS), UNITS // 2), folds=10)]
     # In real life the animal knows which room it is in; here one more unit fires in the second.
     days = [
-        across.Day(np.column_stack([one.counts, np.full(len(one.counts), 25.0 * number)]), one.behaviour)
+        replace(one, counts=np.column_stack([one.counts, np.full(len(one.counts), 25.0 * number)]))
         for number, one in enumerate(days)
     ]
-    learnt = across.learn_in_turn(
-        days, place_bins=25, folds=10, guard_bins=4, epochs=60, hidden=32, replayed=0.4, repeats=1, seed=1
-    )
+    learnt = across.learn_in_turn(days, place_bins=25, epochs=60, hidden=32, replayed=0.4, repeats=1, seed=1)
     assert set(learnt.error) == set(across.REGIMES)
     for regime, error in learnt.error.items():
         assert error.shape == (1, 2, 2)
@@ -92,9 +95,9 @@ def test_what_was_learnt_first_is_forgotten_unless_replayed():
 
 def test_spikes_that_tell_nothing_are_not_carried_over():
     days = [day(number) for number in range(2)]
-    days = [across.Day(np.roll(one.counts, 300, axis=0), one.behaviour) for one in days]
+    days = [replace(one, counts=np.roll(one.counts, 300, axis=0)) for one in days]
     found = across.transfer(
-        days, decoding.candidates(step=0.25), folds=5, guard_bins=4, shuffles=19, shortest_shift_bins=80,
+        days, decoding.candidates(step=0.25), inner_folds=5, guard_bins=4, shuffles=19, shortest_shift_bins=80,
         rng=np.random.default_rng(1),
     )  # fmt: skip
     assert found.error.min() > 15
@@ -121,6 +124,20 @@ def test_the_pipeline_pairs_sessions_and_tells_the_errors_in_cm(tmp_path):
     assert sorted(output.artifacts) == ["learning.csv", "transfer.csv"]
 
 
+def test_blocks_of_laps_are_those_of_each_session(tmp_path):
+    sessions = [one for number in (1, 2) for one in files_of(tmp_path, number)]
+    asked = {"align": "times", "folds": 5, "shuffles": 0, "repeats": 1, "epochs": 2, "hidden": 8}
+    by_time, by_laps = (
+        run_pipeline("decode.across", tmp_path / blocks, *sessions, blocks=blocks, **asked)[0].metrics
+        for blocks in ("time", "laps")
+    )
+    # What is carried was chosen and trained on whole sessions, whatever they are cut into to be tested themselves.
+    assert by_laps["across"].value == by_time["across"].value
+    assert by_laps["within"].value != by_time["within"].value
+    assert by_laps["within"].value < 1.5 * 6
+    assert by_laps["forgotten_joint"].value != by_time["forgotten_joint"].value
+
+
 def test_sessions_that_do_not_pair_or_share_too_few_units_are_refused(tmp_path):
     one, two = (files_of(tmp_path, number, duration=60.0) for number in (1, 2))
     with pytest.raises(PipelineError, match="2 of units and 1 of positions"):
@@ -137,8 +154,8 @@ def test_sessions_that_do_not_pair_or_share_too_few_units_are_refused(tmp_path):
 
 def test_days_with_other_numbers_of_units_and_short_ones_are_refused():
     one, two = day(0, duration=60.0), day(1, duration=60.0)
-    fewer = across.Day(two.counts[:, :5], two.behaviour)
-    options = {"folds": 3, "guard_bins": 4, "shuffles": 2, "rng": np.random.default_rng(0)}
+    fewer = replace(two, counts=two.counts[:, :5])
+    options = {"inner_folds": 3, "guard_bins": 4, "shuffles": 2, "rng": np.random.default_rng(0)}
     with pytest.raises(InvalidDataError, match="Days have 5, 24 units"):
         across.transfer([one, fewer], decoding.candidates(step=0.25), shortest_shift_bins=80, **options)
     with pytest.raises(InvalidDataError, match="too short to shift by 200 bins"):

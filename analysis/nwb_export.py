@@ -96,7 +96,7 @@ def _subject(animal: Animal, session: Session) -> dict[str, str]:
     if len(latin.split()) < 2:  # noqa: PLR2004 - genus and species
         sentence = f"NWB names a species in Latin, and the catalog does not tell that of {species}; write it there."
         raise Invalid(sentence, {"species": [sentence]})
-    days = (session.start.date() - animal.birth_date).days if animal.birth_date else -1
+    days = (timezone.localdate(session.start) - animal.birth_date).days if animal.birth_date else -1
     return {
         "identifier": animal.identifier,
         "species": latin,
@@ -110,7 +110,7 @@ def _subject(animal: Animal, session: Session) -> dict[str, str]:
 
 def _implants(animal: Animal, session: Session) -> QuerySet[Implant]:
     """Return what was in the animal on the day of the session."""
-    day = session.start.date()
+    day = timezone.localdate(session.start)
     kept = Implant.objects.filter(animal=animal, deleted=None, implanted__lte=day)
     return kept.filter(Q(removed__isnull=True) | Q(removed__gte=day)).order_by("implanted", "pk")
 

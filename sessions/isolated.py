@@ -57,15 +57,17 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         status = os.waitpid(pid, 0)[1] if told_late else 0
     if told is None:
         return {"error": f"reading it took longer than {seconds:g} s and was given up"}
+    if len(told) >= REPLY_BYTES:
+        return {"error": f"there is more in it than the {REPLY_BYTES >> 20} MB that are read at once"}
     try:
         return dict(json.loads(told))
     except ValueError:
         return {"error": _ending(status)}
 
 
-def _heard(source: int, deadline: float) -> bytes | None:
-    """Return all that comes before the fork closes its end, or ``None`` at the deadline."""
-    told = b""
+def _heard(source: int, deadline: float) -> bytearray | None:
+    """Return all that comes before the fork closes its end, or the beginning of too much; ``None`` at the deadline."""
+    told = bytearray()
     while len(told) < REPLY_BYTES:
         if not select.select([source], [], [], max(0.0, deadline - time.monotonic()))[0]:
             return None
@@ -73,7 +75,7 @@ def _heard(source: int, deadline: float) -> bytes | None:
         if not part:
             return told
         told += part
-    return b""
+    return told
 
 
 def _ending(status: int) -> str:

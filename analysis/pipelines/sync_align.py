@@ -84,7 +84,7 @@ class SyncAlign(Pipeline):
     """
 
     name = "sync.align"
-    version = "1.0.0"
+    version = "1.0.1"
     summary = "Matches pulses or flashes between two clocks, and puts recordings of one on the other."
     inputs = (
         Input(sync_pulses.KINDS, "The reference: pulses on the clock that is kept. Give it first."),

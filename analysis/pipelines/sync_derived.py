@@ -41,13 +41,16 @@ def bring(
 
 def _units(recording: InputRecording, move: Any, place: Path) -> tuple[Path, str, NDArray[np.floating], dict[str, Any]]:
     from analysis.readers import read_spikes
+    from analysis.readers.spikes import own_labels
 
-    trains = read_spikes(recording)
+    trains, own = read_spikes(recording), own_labels(recording)
     times, path = move(trains.times), place.with_suffix(".npz")
     # A unit without a spike would lose its label: the file names units by their spikes.
     fired = np.unique(trains.units)
+    # What the sorter said of them goes along, or none of them would be known to be good.
+    said = {} if own is None else {"unit_quality": np.array([own[unit] for unit in fired])}
     labels = np.array([trains.labels[unit] for unit in fired])
-    np.savez_compressed(path, spike_times=times, spike_units=trains.units.astype(np.int32), unit_labels=labels)
+    np.savez_compressed(path, spike_times=times, spike_units=trains.units.astype(np.int32), unit_labels=labels, **said)
     return path, "units-npz", times, {}
 
 

@@ -18,9 +18,9 @@ FORMATS = ("matclust-mat", "nwb", "units-npz", "csv")
 
 @dataclass(frozen=True)
 class Spikes:
-    """``times`` (s) and ``units`` (0 ..
+    """``times`` (s) and ``units``, both ``(n_spikes,)`` in order of time.
 
-    n-1), both ``(n_spikes,)`` in order of time; ``labels`` name the units as the file does.
+    Units are numbered from 0; ``labels`` name them as the file does.
     """
 
     times: NDArray[np.floating]

@@ -15,8 +15,10 @@ from analysis.readers.frame import as_input
 from analysis.readers.spikes import Spikes, own_labels, read_spikes
 
 MOST_UNITS = 2000
-# Bins of the rate over the recording; points of amplitudes; spikes that an autocorrelogram looks at.
-RATE_BINS, MOST_AMPLITUDES, MOST_CORRELATED = 100, 400, 20_000
+# Bins of the rate over the recording; spikes that an autocorrelogram looks at.
+RATE_BINS, MOST_CORRELATED = 100, 20_000
+# Points of amplitudes of a unit, and of all units together: what a page draws of many units must fit into a reply.
+MOST_AMPLITUDES, ALL_AMPLITUDES = 400, 200_000
 
 
 def names(recording: Mapping[str, Any]) -> list[str]:
@@ -38,13 +40,14 @@ def sheet(recording: Mapping[str, Any]) -> dict[str, Any]:
     duration = max(last - first, 1e-9)
     order = np.argsort(spikes.units, kind="stable")
     cuts = np.searchsorted(spikes.units[order], np.arange(len(spikes.labels) + 1))
+    points = min(MOST_AMPLITUDES, ALL_AMPLITUDES // len(spikes.labels))
     rows = []
     for number, name in enumerate(spikes.labels):
         mine = order[cuts[number] : cuts[number + 1]]
         times = spikes.times[mine]
         counts, _ = np.histogram(times, RATE_BINS, (first, max(last, first + 1e-9)))
         lags = units.autocorrelogram(times[:MOST_CORRELATED])[1]
-        shown = mine[:: max(1, -(-mine.size // MOST_AMPLITUDES))]
+        shown = mine[:: max(1, -(-mine.size // points))]
         rows.append(
             {
                 "name": name,

@@ -19,6 +19,10 @@ def swallow() -> int:
     return len(bytearray(64 << 30))
 
 
+def talk() -> str:
+    return "more " * (4 << 20)
+
+
 def write(path: str) -> None:
     Path(path).write_bytes(b"harm")
 

@@ -33,6 +33,12 @@ def test_whatever_a_parser_does_ends_in_a_sentence(function, arguments, sentence
     assert isolated("math:sqrt", 9) == 3
 
 
+def test_a_file_of_which_too_much_is_to_tell_is_not_called_damaged():
+    with pytest.raises(IsolationError, match="there is more in it than the 16 MB that are read at once"):
+        isolated(f"{HOSTILE}:talk")
+    assert isolated("math:sqrt", 9) == 3
+
+
 def test_a_parser_may_write_nothing_and_knows_no_secret(tmp_path):
     with pytest.raises(IsolationError):
         isolated(f"{HOSTILE}:write", str(tmp_path / "harm"))

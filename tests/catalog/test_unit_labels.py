@@ -17,6 +17,7 @@ from analysis.labels.services import label_units
 from analysis.pipelines.base import PipelineError
 from analysis.readers import read_spikes
 from analysis.readers.frame import as_input
+from analysis.readers.unitsheet import MOST_UNITS
 from analysis.services import run_again, submit
 from sessions import services
 from sessions.permissions import LABORATORY
@@ -168,6 +169,24 @@ def test_the_page_has_what_it_draws_of_every_unit(api, client, lab, units):
     first = told["units"][0]
     assert (len(first["rates"]), len(first["correlogram"]), first["waveform"], first["own"]) == (100, 100, [], None)
     assert sum(first["rates"]) * (told["stop"] - told["start"]) / 100 == pytest.approx(200, rel=1e-3)
+
+
+def test_the_most_units_that_a_page_shows_fit_into_it(api, lab, settings):
+    spikes_each, samples = 400, 120
+    rng = np.random.default_rng(1)
+    times = np.sort(rng.uniform(0, 3600, MOST_UNITS * spikes_each))
+    units = rng.permutation(np.repeat(np.arange(MOST_UNITS), spikes_each))
+    np.savez(
+        Path(settings.LAB_DATA_ROOT) / "many.npz", spike_times=times, spike_units=units,
+        amplitude_uV=rng.normal(-123, 20, times.size), waveform_ms=np.linspace(-1, 2, samples),
+        waveform_uV=rng.normal(0, 100, (MOST_UNITS, samples)),
+    )  # fmt: skip
+    many = services.register_recording(by=LABORATORY, session=lab.session, kind="units", files=[{"path": "many.npz"}])
+    reply = api("viewer").get(f"/api/v1/recordings/{many.pk}/units/")
+    assert reply.status_code == 200, reply.json()["detail"]
+    told = reply.json()["units"]
+    assert len(told) == MOST_UNITS
+    assert min(len(unit["amplitude"][0]) for unit in told) >= 70
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from analysis.jobs.models import Job, JobState
@@ -57,6 +58,17 @@ def test_the_catalog_says_what_the_file_will(lab, session, recording):
     assert (probe["name"], probe["location"], probe["recording"]) == ("64-channel probe", "CA1", str(recording.pk))
     assert told["keywords"] == ["odour sequence", "CA1"]
     assert told["identifier"] == str(session.pk)
+
+
+def test_days_are_those_of_the_laboratory(lab, session, recording):
+    # Noon in Greenwich is past midnight here, on the day of the surgery.
+    with timezone.override("Pacific/Auckland"):
+        day = timezone.localdate(session.start)
+        assert day == session.start.date() + timedelta(days=1)
+        Implant.objects.update(implanted=day)
+        told = queue_export(user=lab.experimenter, session=session).job.parameters
+    assert told["animal"]["age"] == f"P{(day - date(2025, 12, 1)).days}D"
+    assert told["probes"][0]["location"] == "CA1"
 
 
 def test_asked_again_it_is_the_same_job_until_the_catalog_changes(lab, session):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import time as timing
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -208,7 +209,10 @@ def test_a_controller_is_put_on_the_clock_of_the_probe_with_all_that_is_on_its_c
     pokes = np.array([20.0, 50.0, 90.0])
     controller = events_table(tmp_path / "box.csv", on_other_clock(true[kept[1]]), others=on_other_clock(pokes))
     spikes = np.sort(rng.uniform(5, 170, 400))
-    np.savez(tmp_path / "u.npz", spike_times=on_other_clock(spikes), spike_units=rng.integers(3, 6, 400))
+    np.savez(
+        tmp_path / "u.npz", spike_times=on_other_clock(spikes), spike_units=rng.integers(3, 6, 400),
+        unit_quality=np.array(["good", "noise", "good"]),
+    )  # fmt: skip
     frames = np.arange(0, 170, 0.1)
     np.savez(tmp_path / "p.npz", time=on_other_clock(frames), x=frames, y=-frames, unit="cm")
     units = recording("units", "units-npz", tmp_path / "u.npz")
@@ -230,6 +234,8 @@ def test_a_controller_is_put_on_the_clock_of_the_probe_with_all_that_is_on_its_c
     assert [one.made_of for one in output.recordings] == [2, 3, 4]
     assert read_spikes(made["units"]).times == pytest.approx(spikes, abs=1e-3)
     assert set(read_spikes(made["units"]).labels) == {"3", "4", "5"}
+    # Those that their sorter calls good still are.
+    assert set(read_spikes(replace(made["units"], parameters={"only": "good"})).labels) == {"3", "5"}
     assert read_position(made["position"]).time == pytest.approx(frames, abs=1e-3)
     with (tmp_path / "out" / made["events"].files[0].path.name).open() as file:
         moved = [float(row["time"]) for row in csv.DictReader(file) if row["kind"] == "poke"]

@@ -48,7 +48,7 @@ def _units(recording: InputRecording, move: Any, place: Path) -> tuple[Path, str
     # A unit without a spike would lose its label: the file names units by their spikes.
     fired = np.unique(trains.units)
     # What the sorter said of them goes along, or none of them would be known to be good.
-    said = {} if own is None else {"unit_quality": np.array([own[unit] for unit in fired])}
+    said: dict[str, Any] = {} if own is None else {"unit_quality": np.array([own[unit] for unit in fired])}
     labels = np.array([trains.labels[unit] for unit in fired])
     np.savez_compressed(path, spike_times=times, spike_units=trains.units.astype(np.int32), unit_labels=labels, **said)
     return path, "units-npz", times, {}

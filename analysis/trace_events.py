@@ -83,7 +83,8 @@ def sources(user: Any, pk: UUID) -> list[Source]:
         .order_by("-created")
         .distinct()
     )
-    found = [_source(one_, shown, None) for one_ in spikes[:OFFERED]]
+    newest = [one_ for kind in SHOWN for one_ in spikes.filter(kind=kind)[:OFFERED]]
+    found = [_source(one_, shown, None) for one_ in sorted(newest, key=lambda one_: one_.created, reverse=True)]
     for result in ripples[:OFFERED]:
         lfp = result.job.recordings.filter(kind=RecordingKind.LFP).select_related("session").first()
         if lfp is not None and lfp.pk in family:

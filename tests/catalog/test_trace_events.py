@@ -165,6 +165,21 @@ def test_times_of_another_clock_are_not_shown_but_said_to_be(api, lab, voltage):
     assert "put on the clock of another recording" in sources(api, voltage.raw)[str(moved.pk)]["reason"]
 
 
+def test_sorted_units_are_offered_however_often_spikes_were_looked_for_since(api, lab, voltage):
+    root = Path(configured.LAB_DATA_ROOT)
+    names = ["sorted.npz", *(f"peaks-{number}.npz" for number in range(9))]
+    for name in names:
+        (root / name).write_bytes((root / "peaks.npz").read_bytes())
+    units = register(lab, names[0], "units", "units-npz", derived_from={voltage.raw})
+    for name in names[1:]:
+        register(lab, name, "spikes", "units-npz", derived_from={voltage.raw})
+    found = sources(api, voltage.raw)
+    assert str(units.pk) in found
+    assert [each["kind"] for each in found.values()].count("spikes") == 8
+    made = [each["made"] for each in found.values() if each["kind"] != "ripples"]
+    assert made == sorted(made, reverse=True)
+
+
 @pytest.mark.parametrize("query", ["start=5", "start=5&stop=5", "after=1&before=2", "after=1&zoom=2"])
 def test_what_is_asked_for_wrongly_is_refused(api, voltage, query):
     reply = events(api, voltage.raw, voltage.spikes, query)

@@ -134,6 +134,20 @@ def test_by_thumb_on_a_phone(visit_units):
     assert kept()[-1] == (2, {NAMES[0]: "noise", NAMES[1]: "good"})
 
 
+def test_what_waits_behind_a_refused_key_is_kept_and_the_refusal_stays_to_be_read(visit_units):
+    page = visit_units("ana")
+    # Before any reply: no label is there to take off, none to take back, and then one is given.
+    page.evaluate(
+        "for (const key of 'xug') document.body.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }))"
+    )
+    settled(page, 1)
+    assert kept() == [(1, {NAMES[0]: "good"})]
+    assert page.locator("#units-trouble").inner_text() == "No unit has a label yet: there is nothing to undo."
+    page.keyboard.press("m")
+    settled(page, 2)
+    assert not page.locator("#units-trouble").is_visible()
+
+
 def test_two_people_at_once_are_told_and_nothing_is_lost(visit_units):
     ana, ben = visit_units("ana"), visit_units("ben")
     ana.keyboard.press("g")

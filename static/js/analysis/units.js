@@ -18,6 +18,7 @@ let last = null; // the newest revision that is known here
 let waiting = []; // what is still to be sent
 let sending = false;
 let against = null; // what somebody else contradicts
+let refused = false; // whether what is told is a refusal, which stays until the next key
 
 // ---- what is said of a unit
 
@@ -125,7 +126,8 @@ function chips() {
 
 // ---- sending
 
-function tell(text) {
+function tell(text, { stays = false } = {}) {
+  refused = stays;
   part("units-trouble").textContent = text;
   part("units-trouble").hidden = !text;
 }
@@ -135,33 +137,44 @@ const post = (url, body) => fetch(url, { method: "POST", headers: { "Content-Typ
 async function send() {
   if (sending || against || !waiting.length) return;
   sending = true;
-  const [one] = waiting;
+  let later = false;
   try {
-    const reply = one.undo ? await post(`/api/v1/unit-labels/${last.id}/undo/`, {}) : await post("/api/v1/unit-labels/", { recording, base: last?.revision ?? 0, labels: one.labels });
-    const answer = await reply.json();
-    if (reply.ok) {
-      waiting.shift();
-      last = answer;
-      tell("");
-      if (one.undo) { const [name] = Object.keys(answer.changed); const at = sheet.units.findIndex((unit) => unit.name === name); if (at >= 0) show(at); }
-    } else if (reply.status === 412) {
-      const newest = await ask();
-      if (newest) last = { ...newest };
-      if (one.undo) { waiting.shift(); tell(answer.detail); } else { against = one; part("units-conflict-words").textContent = `${answer.detail} You said ${Object.values(one.labels)[0] ?? "no label"}.`; part("units-conflict").hidden = false; }
-    } else if (reply.status >= 500 || reply.status === 429) {
-      throw new Error(answer.detail);
-    } else {
-      waiting.shift();
-      tell(answer.detail);
-    }
+    await sendOne(waiting[0]);
   } catch (error) {
+    later = true;
     tell(`Not kept yet: ${error.message || "the server does not answer"}. It is tried again.`);
     setTimeout(send, AGAIN_MS);
   } finally {
     sending = false;
     chips();
   }
-  if (!against && waiting.length && part("units-trouble").hidden) send();
+  // What waits behind one that was refused goes its way all the same.
+  if (!later) send();
+}
+
+async function sendOne(one) {
+  if (one.undo && !last) {
+    waiting.shift();
+    tell("No unit has a label yet: there is nothing to undo.", { stays: true });
+    return;
+  }
+  const reply = one.undo ? await post(`/api/v1/unit-labels/${last.id}/undo/`, {}) : await post("/api/v1/unit-labels/", { recording, base: last?.revision ?? 0, labels: one.labels });
+  const answer = await reply.json();
+  if (reply.ok) {
+    waiting.shift();
+    last = answer;
+    if (!refused) tell("");
+    if (one.undo) { const [name] = Object.keys(answer.changed); const at = sheet.units.findIndex((unit) => unit.name === name); if (at >= 0) show(at); }
+  } else if (reply.status === 412) {
+    const newest = await ask();
+    if (newest) last = { ...newest };
+    if (one.undo) { waiting.shift(); tell(answer.detail, { stays: true }); } else { against = one; part("units-conflict-words").textContent = `${answer.detail} You said ${Object.values(one.labels)[0] ?? "no label"}.`; part("units-conflict").hidden = false; }
+  } else if (reply.status >= 500 || reply.status === 429) {
+    throw new Error(answer.detail);
+  } else {
+    waiting.shift();
+    tell(answer.detail, { stays: true });
+  }
 }
 
 function resolve(mine) {
@@ -197,6 +210,7 @@ function press(key) {
   if (key === "ArrowUp" || key === "ArrowLeft" || key === "k") show(shown - 1);
   else if (key === "ArrowDown" || key === "ArrowRight" || key === "j") show(shown + 1);
   else if (!mayChange) return false;
+  else if (refused && (key === "u" || key in LABELS)) { tell(""); return press(key); }
   else if (key === "u") { if (last || waiting.length) { waiting.push({ undo: true }); chips(); send(); } }
   else if (key in LABELS) {
     waiting.push({ labels: { [sheet.units[shown].name]: LABELS[key] } });

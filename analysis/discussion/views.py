@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from analysis import selectors as results
+from analysis.bundles import MOST_RESULTS
 from analysis.discussion import selectors, services
 from analysis.jobs.models import Result
 from sessions.errors import Invalid
@@ -95,7 +96,11 @@ def paper_list(request: HttpRequest) -> HttpResponse:
     found = [
         {
             "paper": paper,
-            "bundle": _with_ids("result-bundles", paper.results),
+            # A bundle has so many results at most, and a long paper several bundles.
+            "bundles": [
+                _with_ids("result-bundles", paper.results[first : first + MOST_RESULTS])
+                for first in range(0, len(paper.results), MOST_RESULTS)
+            ],
             "compare": _with_ids("result-compare", paper.results)
             if selectors.LEAST_COMPARED <= len(paper.results) <= selectors.MOST_COMPARED
             else "",

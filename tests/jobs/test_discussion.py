@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import threading
 
 import pytest
@@ -9,7 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from analysis.discussion import selectors, services
+from analysis.discussion import selectors, services, views
 from analysis.discussion.models import PaperMark, ResultComment
 from analysis.jobs.models import Job, JobInput, JobState, Result
 from analysis.sharing import services as sharing
@@ -127,6 +129,19 @@ def test_pages_cost_the_same_queries_with_one_neighbour_and_with_ten(lab, result
     for mark in "cdefghi012":
         neighbour(mark)
     assert [asked(address) for address in addresses] == few
+
+
+def test_papers_are_in_the_menu_and_a_long_one_is_taken_home_in_parts(lab, monkeypatch):
+    monkeypatch.setattr(views, "MOST_RESULTS", 2)
+    for mark in "abc":
+        services.mark_for_paper(by=lab.experimenter, result=made(lab, mark, value=1.0, window=0.5), paper="Long")
+    assert 'href="/papers/"' in page_of(lab.viewer, "/more/")
+    shown = html.unescape(page_of(lab.viewer, "/papers/"))
+    assert ["Bundle 1 of 2" in shown, "Bundle 2 of 2" in shown] == [True, True]
+    bundles = re.findall(r'href="(/api/v1/results/bundles/[^"]+)"', shown)
+    assert [address.count("id=") for address in bundles] == [2, 1]
+    named = {one for address in bundles for one in re.findall(r"id=([0-9a-f-]+)", address)}
+    assert named == {str(result.pk) for result in Result.objects.all()}
 
 
 def test_what_is_said_of_results_is_read_without_their_logs_and_provenance(lab, result):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +29,27 @@ CONTENT_TYPES = {
     "json": "application/json",
 }
 THEMES = ("light", "dark")
-# Kept drawings are drawn again after a change of how figures are drawn: raise it with such a change.
-DRAWN_AS = 4
+# What draws figures and packs bundles: what they made is made anew after a change of theirs.
+_DRAWING_CODE = tuple(Path(__file__).parent / name for name in ("figures", "export"))
+_DRAWING_LIBRARIES = ("bokeh", "matplotlib")
 
 # Matplotlib's settings are global, and one drawing at a time leaves the cores to live pictures.
 _drawing = threading.Lock()
+
+
+@cache
+def drawn_as() -> str:
+    """Return a name of the way in which figures are drawn by this version of the code and of its libraries."""
+    return fingerprint(_DRAWING_CODE, [f"{name} {version(name)}" for name in _DRAWING_LIBRARIES])
+
+
+def fingerprint(folders: Iterable[Path], more: Iterable[str] = ()) -> str:
+    """Return twelve digits of a SHA-256 over the modules in ``folders``, by name and content, and over ``more``."""
+    digest = hashlib.sha256("\n".join(more).encode())
+    for folder in folders:
+        for module in sorted(folder.glob("*.py")):
+            digest.update(module.name.encode() + b"\0" + module.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
 
 
 def folder_of(result: Result) -> Path:
@@ -92,8 +112,15 @@ def _kept(result: Result, name: str, file_name: str, draw: Callable[[], bytes]) 
 
 
 def kept_folder(result: Result) -> Path:
-    """Return the folder of what is made of a result on demand; it may be deleted at any time."""
-    return folder_of(result) / "drawn" / str(DRAWN_AS)
+    """Return the folder of what is made of a result on demand; it may be deleted at any time.
+
+    What an earlier version of the code had made is deleted here.
+    """
+    folder: Path = folder_of(result) / "drawn" / drawn_as()
+    if not folder.is_dir() and folder.parent.is_dir():
+        for outdated in folder.parent.iterdir():
+            shutil.rmtree(outdated, ignore_errors=True)
+    return folder
 
 
 def keep(path: Path, write: Callable[[Path], object], *, alone: threading.Lock) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.utils import timezone
@@ -136,6 +138,14 @@ def test_the_result_page_has_numbers_figures_files_and_where_they_come_from(brow
         assert item.status_code == 200
         assert b'"root_id"' in b"".join(item.streaming_content)
     assert browse.get(f"/results/{job.result.pk}/figures/values/pink.json").status_code == 404
+    # What another version of the code had drawn is drawn again, and does not pile up.
+    kept = drawings.kept_folder(job.result)
+    outdated = kept.parent / "000000000000"
+    kept.rename(outdated)
+    item = browse.get(f"/results/{job.result.pk}/figures/values/light.json")
+    assert b'"root_id"' in b"".join(item.streaming_content)
+    assert [each.name for each in kept.parent.iterdir()] == [drawings.drawn_as()]
+    assert [each.name for each in kept.iterdir()] == ["values.light.json"]
     again = browse.post(f"/results/{job.result.pk}/reproduce/")
     repeated = ended(Job.objects.get(pk=again["Location"].split("/")[2]))
     reproduced = browse.get(f"/results/{repeated.result.pk}/").content.decode()
@@ -158,6 +168,17 @@ def test_the_result_page_has_numbers_figures_files_and_where_they_come_from(brow
     gone = browse.get(f"/results/{repeated.result.pk}/").content.decode()
     assert "Not all agrees" in gone
     assert "<b>is not there</b>" in gone
+
+
+def test_drawings_are_named_by_the_code_and_the_libraries_that_draw_them(tmp_path):
+    modules = tmp_path / "figures"
+    shutil.copytree(Path(drawings.__file__).parent / "figures", modules)
+    as_it_is = drawings.fingerprint([modules], ["bokeh 3"])
+    assert drawings.fingerprint([modules], ["bokeh 3"]) == as_it_is
+    assert drawings.fingerprint([modules], ["bokeh 4"]) != as_it_is
+    with (modules / "page.py").open("a") as code:
+        code.write("# another way\n")
+    assert drawings.fingerprint([modules], ["bokeh 3"]) != as_it_is
 
 
 @pytest.mark.django_db

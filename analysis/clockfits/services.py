@@ -11,6 +11,7 @@ from analysis.drawings import folder_of
 from analysis.jobs.models import Result
 from analysis.pipelines import clocks
 from analysis.pipelines.base import InputRecording, PipelineError
+from analysis.revisions import to_undo
 from sessions.errors import Conflict, Invalid, Stale
 from sessions.models import Project, Recording
 from sessions.permissions import require
@@ -50,12 +51,7 @@ def undo_fit(*, by: Any, recording: Recording, base: int) -> ClockFit:
             raise Conflict("This recording's clock was never fitted: there is nothing to undo.")
         _is_last(last, base)
         revisions = {row.revision: row for row in ClockFit.objects.filter(recording=recording)}
-        undone = last.revision
-        # What takes back a change leads to the one before that change.
-        while undone and (earlier := revisions[undone].undoes) is not None:
-            undone = earlier - 1
-        if undone < 1:
-            raise Conflict("Every change was taken back already.")
+        undone = to_undo(revisions)
         kept = revisions.get(undone - 1)
         if kept is not None and kept.reference is not None:
             _in_one_step(recording, kept.reference)

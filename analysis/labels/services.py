@@ -7,6 +7,7 @@ from typing import Any
 
 from analysis.labels.models import UnitLabel, UnitLabels
 from analysis.labels.selectors import names_of, newest
+from analysis.revisions import to_undo
 from sessions.errors import Conflict, Invalid, Stale
 from sessions.models import Recording
 from sessions.permissions import require
@@ -47,12 +48,7 @@ def undo_labels(*, by: Any, recording: Recording, base: int) -> UnitLabels:
         if last.revision != base:
             raise Stale(f"{_who(last)} changed labels since you looked: look at them before you undo.")
         revisions = {row.revision: row for row in UnitLabels.objects.filter(recording=recording)}
-        undone = last.revision
-        # What takes back a change leads to the one before that change.
-        while undone and (earlier := revisions[undone].undoes) is not None:
-            undone = earlier - 1
-        if undone < 1:
-            raise Conflict("Every change was taken back already.")
+        undone = to_undo(revisions)
         before = revisions[undone - 1].labels if undone > 1 else {}
         return _added(by, recording, last, dict(before), undoes=undone)
 

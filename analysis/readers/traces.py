@@ -99,19 +99,17 @@ def window(recording: Mapping[str, Any], asked: Sequence[int]) -> str:
 
     ``asked`` are the values of a ``Window``.
     """
-    signal = open_signal(as_input(recording))
-    width, start, stop = placed(Window(*asked), signal.n_samples)
-    first, last = within(Window(*asked), signal.n_channels)
-    if (stop - start) * signal.n_channels > MOST_READ:
+    seen = _seen(recording, asked)
+    signal = seen.signal
+    if seen.numbers > MOST_READ:
         raise PipelineError(
             f"without an overview up to {MOST_READ / signal.n_channels / signal.rate:.3g} s are read at a time, not "
-            f"{(stop - start) / signal.rate:.3g} s: compute the overview"
+            f"{seen.seconds:.3g} s: compute the overview"
         )
     steps = signal.steps()
-    samples = np.ascontiguousarray(_read(signal, steps.read if steps else signal.read, start, stop)[:, first:last])
-    made = samples[:, None] if width == 1 else overview.extremes(samples, width)
+    samples = _read(signal, steps.read if steps else signal.read, seen.start, seen.stop)
     gain, offset = (steps.gain, steps.offset) if steps else (None, None)
-    return base64.b64encode(pack(stretch(made, start, width, first, gain=gain, offset=offset))).decode()
+    return _packed(np.ascontiguousarray(samples[:, seen.first : seen.last]), seen, gain=gain, offset=offset)
 
 
 def cleaned(recording: Mapping[str, Any], asked: Sequence[int], how: Mapping[str, Any]) -> str:
@@ -120,13 +118,12 @@ def cleaned(recording: Mapping[str, Any], asked: Sequence[int], how: Mapping[str
     ``high_pass``: above 300 Hz; ``reference``: then the median over the ``good`` channels is taken off, a list of their
     numbers, or all where it is ``None``. ``PipelineError`` when it is too long, or the recording is not fit for it.
     """
-    signal = open_signal(as_input(recording))
-    width, start, stop = placed(Window(*asked), signal.n_samples)
-    first, last = within(Window(*asked), signal.n_channels)
-    if (stop - start) * signal.n_channels > MOST_CLEANED:
+    seen = _seen(recording, asked)
+    signal, start, stop = seen.signal, seen.start, seen.stop
+    if seen.numbers > MOST_CLEANED:
         raise PipelineError(
             f"up to {MOST_CLEANED / signal.n_channels / signal.rate:.3g} s are filtered at a time, not "
-            f"{(stop - start) / signal.rate:.3g} s"
+            f"{seen.seconds:.3g} s"
         )
     further = cleaning.margin(signal.rate) if how["high_pass"] and cleaning.passes(signal.rate) else 0
     begin, end = max(0, start - further), min(stop + further, signal.n_samples)
@@ -134,20 +131,54 @@ def cleaned(recording: Mapping[str, Any], asked: Sequence[int], how: Mapping[str
     good = np.arange(signal.n_channels) if how["good"] is None else np.asarray(how["good"], int)
     if good.size and good.max() >= signal.n_channels:
         raise PipelineError("the inspection was of other channels")
-    seen = np.arange(first, last)
-    needed = np.union1d(seen, good) if how["reference"] else seen
+    channels = np.arange(seen.first, seen.last)
+    needed = np.union1d(channels, good) if how["reference"] else channels
     samples = samples[:, needed]
     try:
         if how["high_pass"]:
             samples = cleaning.high_passed(samples, signal.rate)
         samples = samples[start - begin : stop - begin]
-        shown = samples[:, np.searchsorted(needed, seen)]
+        shown = samples[:, np.searchsorted(needed, channels)]
         if how["reference"]:
             shown = cleaning.referenced(shown, samples[:, np.searchsorted(needed, good)])
     except InvalidDataError as error:
         raise PipelineError(str(error)) from error
-    made = shown[:, None] if width == 1 else overview.extremes(shown, width)
-    return base64.b64encode(pack(stretch(made, start, width, first, gain=None, offset=None))).decode()
+    return _packed(shown, seen, gain=None, offset=None)
+
+
+class _Seen(NamedTuple):
+    """What was asked for of a recording: samples ``start`` to ``stop`` in bins of ``width``, channels to ``last``."""
+
+    signal: Signal
+    width: int
+    start: int
+    stop: int
+    first: int
+    last: int
+
+    @property
+    def numbers(self) -> int:
+        """How many are read: files hold all channels of a sample together."""
+        return (self.stop - self.start) * self.signal.n_channels
+
+    @property
+    def seconds(self) -> float:
+        return (self.stop - self.start) / self.signal.rate
+
+
+def _seen(recording: Mapping[str, Any], asked: Sequence[int]) -> _Seen:
+    signal = open_signal(as_input(recording))
+    window = Window(*asked)
+    return _Seen(signal, *placed(window, signal.n_samples), *within(window, signal.n_channels))
+
+
+def _packed(
+    samples: NDArray[Any], seen: _Seen, *, gain: NDArray[np.float32] | None, offset: NDArray[np.float32] | None
+) -> str:
+    columns = samples[:, None] if seen.width == 1 else overview.extremes(samples, seen.width)
+    return base64.b64encode(
+        pack(stretch(columns, seen.start, seen.width, seen.first, gain=gain, offset=offset))
+    ).decode()
 
 
 def _read(signal: Signal, read: overview.Read, start: int, stop: int) -> NDArray[Any]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
+
+from analysis.pipelines.base import InputRecording
+from tests.methods.running import recording
 
 
 @dataclass(frozen=True)
@@ -49,3 +53,14 @@ def one_thread():
 @pytest.fixture(scope="session")
 def laps() -> Laps:
     return run_laps()
+
+
+@pytest.fixture
+def track(tmp_path: Path, laps: Laps) -> tuple[InputRecording, InputRecording]:
+    """Files of the simulated animal, positions in cm on a track of 150 cm."""
+    np.savez(tmp_path / "units.npz", spike_times=laps.spike_times, spike_units=laps.spike_units)
+    np.savez(tmp_path / "position.npz", time=laps.time, x=laps.percent * 1.5, y=np.full(laps.time.size, 3.0), unit="cm")
+    return (
+        recording("units", "units-npz", tmp_path / "units.npz"),
+        recording("position", "position-npz", tmp_path / "position.npz"),
+    )

@@ -30,6 +30,15 @@ def binned(laps, step=STEP):
     return counts, decoders.Behaviour(where.position, where.speed > 5, step)
 
 
+def otherwise(counts, behaviour, hidden):
+    """Return other spikes and other places in the hidden bins; all else stays."""
+    rng = np.random.default_rng(0)
+    spoilt, place = counts.copy(), behaviour.position.copy()
+    spoilt[hidden] = rng.poisson(9, spoilt[hidden].shape)
+    place[hidden] = rng.uniform(0, min(behaviour.sides), place[hidden].shape)
+    return spoilt, replace(behaviour, position=place)
+
+
 def validated(candidates, counts, behaviour, *, guard=2.0):
     guard_bins = int(np.ceil(guard / behaviour.step))
     blocks = folds.contiguous_folds(len(counts), folds=6, guard_bins=guard_bins)
@@ -141,12 +150,7 @@ def test_nothing_of_a_tested_block_reaches_what_decodes_it(laps, kind):
     blocks = folds.contiguous_folds(len(counts), folds=6, guard_bins=8)
     nested = folds.NestedFolds(blocks, guard_bins=8, inner=3)
     hidden = ~blocks[2].train
-    rng = np.random.default_rng(0)
-    spoilt = counts.copy()
-    spoilt[hidden] = rng.poisson(9, spoilt[hidden].shape)
-    place = behaviour.position.copy()
-    place[hidden] = rng.uniform(0, 100, np.count_nonzero(hidden))
-    elsewhere = decoders.Behaviour(place, behaviour.moving, STEP)
+    spoilt, elsewhere = otherwise(counts, behaviour, hidden)
     candidates = KINDS[kind][::3]
     before = decoders.choose(candidates, counts, behaviour, nested)[2]
     after = decoders.choose(candidates, spoilt, elsewhere, nested)[2]

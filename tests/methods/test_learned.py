@@ -11,7 +11,7 @@ from analysis.methods import decoders, folds, learned, permutation, spikes
 from analysis.methods.errors import InvalidDataError
 from tests.methods.conftest import run_laps
 from tests.methods.leaking import leakage
-from tests.methods.test_decoders import STEP, binned, median_error, validated
+from tests.methods.test_decoders import STEP, binned, median_error, otherwise, validated
 
 GUARD = 8
 KINDS = {
@@ -44,11 +44,7 @@ def test_nothing_of_a_tested_block_reaches_what_decodes_it(short_laps, kind):
     """Neither spikes nor behaviour of a block, nor of its guard, may change what is learnt for it."""
     counts, behaviour = short_laps
     hidden = ~folds.contiguous_folds(len(counts), folds=6, guard_bins=GUARD)[2].train
-    rng = np.random.default_rng(0)
-    spoilt, place = counts.copy(), behaviour.position.copy()
-    spoilt[hidden] = rng.poisson(9, spoilt[hidden].shape)
-    place[hidden] = rng.uniform(0, 100, np.count_nonzero(hidden))
-    elsewhere = decoders.Behaviour(place, behaviour.moving, STEP)
+    spoilt, elsewhere = otherwise(counts, behaviour, hidden)
     decoder = replace(KINDS[kind], minimum_spikes=15)
     one, other = (decoder.fit(given, shown, ~hidden) for given, shown in ((counts, behaviour), (spoilt, elsewhere)))
     assert np.array_equal(one.units, other.units)

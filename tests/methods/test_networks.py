@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from analysis.methods import decoders, folds, networks
+from analysis.methods import folds, networks
 from analysis.methods.errors import InvalidDataError
 from analysis.pipelines.base import PipelineError
 from tests.methods.conftest import run_laps
-from tests.methods.running import recording, run_pipeline
-from tests.methods.test_decoders import STEP, binned, median_error, validated
+from tests.methods.running import run_pipeline
+from tests.methods.test_decoders import STEP, binned, median_error, otherwise, validated
 from tests.methods.test_learned import GUARD, leaves_chance
 
 KINDS = ("recurrent", "convolutional")
@@ -28,16 +28,6 @@ learns = pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch, the ext
 @pytest.fixture(scope="module")
 def short_laps():
     return binned(run_laps(duration=240))
-
-
-@pytest.fixture
-def track(tmp_path, laps):
-    np.savez(tmp_path / "units.npz", spike_times=laps.spike_times, spike_units=laps.spike_units)
-    np.savez(tmp_path / "position.npz", time=laps.time, x=laps.percent * 1.5, y=np.full(laps.time.size, 3.0), unit="cm")
-    return (
-        recording("units", "units-npz", tmp_path / "units.npz"),
-        recording("position", "position-npz", tmp_path / "position.npz"),
-    )
 
 
 def quick(kind, **settings):
@@ -76,11 +66,7 @@ def test_arrays_decode_as_pytorch_does(short_laps, kind):
 def test_nothing_of_a_tested_block_reaches_what_decodes_it_and_the_seed_decides(short_laps, kind):
     counts, behaviour = short_laps
     hidden = ~folds.contiguous_folds(len(counts), folds=6, guard_bins=GUARD)[2].train
-    rng = np.random.default_rng(0)
-    spoilt, place = counts.copy(), behaviour.position.copy()
-    spoilt[hidden] = rng.poisson(9, spoilt[hidden].shape)
-    place[hidden] = rng.uniform(0, 100, np.count_nonzero(hidden))
-    elsewhere = decoders.Behaviour(place, behaviour.moving, STEP)
+    spoilt, elsewhere = otherwise(counts, behaviour, hidden)
     decoder = replace(quick(kind), most_rounds=3)
     one, other = (decoder.fit(given, shown, ~hidden) for given, shown in ((counts, behaviour), (spoilt, elsewhere)))
     assert one.rounds == other.rounds

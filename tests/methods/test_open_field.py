@@ -10,6 +10,7 @@ from scipy.stats import norm, poisson
 
 from analysis.methods import decoders, decoding, folds, grids, linear, permutation, position, spikes, statespace
 from analysis.methods.errors import InvalidDataError
+from tests.methods.test_decoders import otherwise
 from tests.methods.wandering import wander
 
 STEP, BINS, GUARD = 0.25, 20, 8
@@ -201,11 +202,7 @@ def test_nothing_of_a_tested_block_reaches_what_decodes_it(field, kind):
     blocks = folds.contiguous_folds(len(counts), folds=6, guard_bins=GUARD)
     nested = folds.NestedFolds(blocks, guard_bins=GUARD, inner=3)
     hidden = ~blocks[2].train
-    rng = np.random.default_rng(0)
-    spoilt, place = counts.copy(), behaviour.position.copy()
-    spoilt[hidden] = rng.poisson(9, spoilt[hidden].shape)
-    place[hidden] = rng.uniform(0, 60, place[hidden].shape)
-    elsewhere = decoders.Behaviour(place, behaviour.moving, STEP, behaviour.sides)
+    spoilt, elsewhere = otherwise(counts, behaviour, hidden)
     before = decoders.choose(KINDS[kind][::3], counts, behaviour, nested)[2]
     assert before == decoders.choose(KINDS[kind][::3], spoilt, elsewhere, nested)[2]
     one, other = (

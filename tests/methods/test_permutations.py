@@ -18,17 +18,6 @@ from analysis.pipelines.sharded import ROWS, Shard
 from tests.methods.running import recording, run_pipeline
 
 
-@pytest.fixture
-def track(tmp_path, laps):
-    """Files of the simulated animal, positions in cm on a track of 150 cm."""
-    np.savez(tmp_path / "units.npz", spike_times=laps.spike_times, spike_units=laps.spike_units)
-    np.savez(tmp_path / "position.npz", time=laps.time, x=laps.percent * 1.5, y=np.full(laps.time.size, 3.0), unit="cm")
-    return (
-        recording("units", "units-npz", tmp_path / "units.npz"),
-        recording("position", "position-npz", tmp_path / "position.npz"),
-    )
-
-
 def begin(track, folder: Path, *, seed: int = 1, **parameters) -> Run:
     folder.mkdir()
     settled = registry.get("stats.permutation").parameters(align="times", **parameters)

@@ -21,14 +21,9 @@ from tests.methods.test_readers import film, pictures, segments
 
 
 @pytest.fixture
-def track(tmp_path, laps):
-    """Files of the simulated animal, positions in cm on a track of 150 cm."""
-    np.savez(tmp_path / "units.npz", spike_times=laps.spike_times, spike_units=laps.spike_units)
-    np.savez(tmp_path / "position.npz", time=laps.time, x=laps.percent * 1.5, y=np.full(laps.time.size, 3.0), unit="cm")
-    return (
-        recording("units", "units-npz", tmp_path / "units.npz", start="2026-03-01T10:00:00+00:00"),
-        recording("position", "position-npz", tmp_path / "position.npz", start="2026-03-01T10:00:00+00:00"),
-    )
+def track(track):
+    """Files of the simulated animal, of which the catalog knows when they were started."""
+    return tuple(replace(one, start="2026-03-01T10:00:00+00:00") for one in track)
 
 
 def test_there_are_three_pipelines_and_unknown_names_are_answered_with_them():

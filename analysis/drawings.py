@@ -119,7 +119,9 @@ def kept_folder(result: Result) -> Path:
     folder: Path = folder_of(result) / "drawn" / drawn_as()
     if not folder.is_dir() and folder.parent.is_dir():
         for outdated in folder.parent.iterdir():
-            shutil.rmtree(outdated, ignore_errors=True)
+            # Another request may have made the new one since.
+            if outdated != folder:
+                shutil.rmtree(outdated, ignore_errors=True)
     return folder
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from threading import Lock
+from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
@@ -168,6 +171,22 @@ def test_the_result_page_has_numbers_figures_files_and_where_they_come_from(brow
     gone = browse.get(f"/results/{repeated.result.pk}/").content.decode()
     assert "Not all agrees" in gone
     assert "<b>is not there</b>" in gone
+
+
+def test_drawings_that_are_asked_for_at_once_make_room_without_taking_each_other_away(tmp_path, settings):
+    settings.LAB_RESULTS = tmp_path
+    result = SimpleNamespace(folder="job/1")
+
+    def keep(number):
+        path = drawings.kept_folder(result) / f"{number}.svg"
+        return drawings.keep(path, lambda part: part.write_text("drawn"), alone=Lock())
+
+    with ThreadPoolExecutor(8) as several:
+        for _ in range(30):
+            paths = list(several.map(keep, range(8)))
+            assert all(path.read_text() == "drawn" for path in paths)
+            assert len(list(paths[0].parent.parent.iterdir())) == 1
+            paths[0].parent.rename(paths[0].parent.with_name("000000000000"))
 
 
 def test_drawings_are_named_by_the_code_and_the_libraries_that_draw_them(tmp_path):

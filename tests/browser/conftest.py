@@ -73,6 +73,16 @@ def visit(chromium, demo_laboratory: Laboratory) -> Iterator[Callable[..., objec
 
 
 @pytest.fixture(scope="module")
+def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+    """A laboratory as a new user starts it, with nothing in it."""
+    started = Laboratory(tmp_path_factory.mktemp("new") / "home")
+    try:
+        yield started.wait_for_banner(600)
+    finally:
+        started.stop()
+
+
+@pytest.fixture(scope="module")
 def web(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
     """The web process on the test's database; its scripts and styles come as they lie in the folders."""
     executable()

@@ -25,26 +25,12 @@ from PIL import Image
 from sessions import services
 from sessions.models import Cage, Membership, Project, Restriction, Species, Weighing
 from tests.browser.chromium import FLAGS, PHONE, executable
-from tests.cameras.laboratory import Laboratory, database_url
+from tests.cameras.laboratory import Laboratory
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 SIX = [f"W{n}" for n in range(1, 7)]
 PASSWORD = "a quiet room with rats"
-
-
-@pytest.fixture(scope="module")
-def web(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
-    """The web process on the test's database; its scripts and styles come as they lie in the folders."""
-    executable()
-    folder = tmp_path_factory.mktemp("room")
-    made = Laboratory(folder, folder / "data", database_url(connection.settings_dict), LAB_DEBUG="1")
-    try:
-        made.start_redis()
-        made.start_server("web")
-        yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture

@@ -10,56 +10,20 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator
 
 import pytest
 
-from analysis.methods.raw_sessions import RawTruth, simulate_raw_session
-from labsite.demo.rawsession import write_raw_session
 from tests.browser.chromium import DESKTOP, PHONE
 from tests.browser.conftest import visitor
-from tests.stack.laboratory import Laboratory
+from tests.browser.registering import PAGE_MS, register, session_on_disk
 
 SECONDS = float(os.environ.get("LAB_CHAIN_SECONDS", "120"))
 # Most of it is the sorter, whose compiled parts alone take half a minute; CI runs other tests beside it.
 SORTED_MS = 600_000 + 3000 * int(SECONDS)
-JOB_MS, PAGE_MS = 300_000, 60_000
+JOB_MS = 300_000
 
 log = logging.getLogger(__name__)
 pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.timeout(1200 + 6 * SECONDS)]
-
-
-@pytest.fixture(scope="module")
-def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
-    """A laboratory as a new user starts it, with nothing in it."""
-    started = Laboratory(tmp_path_factory.mktemp("chain") / "home")
-    try:
-        yield started.wait_for_banner(600)
-    finally:
-        started.stop()
-
-
-@pytest.fixture
-def session(laboratory: Laboratory) -> str:
-    """The id of a session without recordings, and the simulated files where the server reads its data."""
-    write_raw_session(
-        simulate_raw_session(RawTruth(seconds=SECONDS), seed=1), laboratory.home / "data" / "track" / "day1"
-    )
-    headers = {"Authorization": f"Token {laboratory.token()}"}
-    assert laboratory.post("/api/v1/projects/", {"name": "Track"}, **headers)[0] == 201
-    body = {"project": "Track", "title": "R1 on the track", "start": "2026-03-02T12:00:00Z"}
-    status, reply = laboratory.post("/api/v1/sessions/", body, **headers)
-    assert status == 201, reply
-    return reply["id"]
-
-
-def register(page, session: str, kind: str, file: str) -> None:
-    """Register a file on the page for that; what is said of raw samples is in the description beside them."""
-    page.goto(f"/sessions/{session}/register/")
-    page.get_by_label("Kind").select_option(value=kind)
-    page.get_by_label("Files").fill(f"track/day1/{file}")
-    page.get_by_role("button", name="Register").click()
-    page.wait_for_url(re.compile(r"/recordings/[0-9a-f-]{36}/"), timeout=PAGE_MS)
 
 
 def median_error(page) -> float:
@@ -71,7 +35,8 @@ def median_error(page) -> float:
     return float(found[1])
 
 
-def test_raw_voltage_becomes_units_and_a_position_nearly_as_good_as_by_the_true_units(chromium, laboratory, session):
+def test_raw_voltage_becomes_units_and_a_position_nearly_as_good_as_by_the_true_units(chromium, laboratory):
+    session = session_on_disk(laboratory, SECONDS)
     with visitor(chromium, laboratory) as visit:
         page = visit(DESKTOP)
         register(page, session, "ephys", "probe-raw.bin")

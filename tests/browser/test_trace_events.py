@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import pytest
-from django.contrib.auth import get_user_model
-from django.test import Client
-from django.utils import timezone
 
-from analysis.jobs.models import Job, JobInput, JobState, Result
 from sessions import services
-from sessions.models import Membership, Project
 from sessions.permissions import LABORATORY
-from tests.browser.trace_page import press, settled, state, trace_page
+from tests.browser.trace_page import GAIN, finished, press, recorded, settled, state, trace_page
 from tests.cameras.laboratory import Laboratory
 
 pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.timeout(600)]
-RATE, GAIN, CHANNELS, SECONDS = 20_000, 0.2, 12, 6
+RATE, CHANNELS, SECONDS = 20_000, 12, 6
 # Of two units, on the channels 3 and 8, and of one ripple.
 FIRST, SECOND, RIPPLE = (8_000, 30_000, 90_000), (9_000, 60_000), (50_000, 49_000, 52_000)
 
@@ -30,7 +23,6 @@ FIRST, SECOND, RIPPLE = (8_000, 30_000, 90_000), (9_000, 60_000), (50_000, 49_00
 @pytest.fixture
 def voltage(transactional_db: None, web: Laboratory, settings: Any) -> SimpleNamespace:
     """Six seconds of twelve channels with spikes of two sorted units and a ripple; channel 5 is dead."""
-    settings.LAB_DATA_ROOT, settings.LAB_RESULTS = web.data_root, web.folder / "results"
     rng = np.random.default_rng(5)
     samples = SECONDS * RATE
     common = 1500 * np.sin(2 * np.pi * 7 * np.arange(samples) / RATE)
@@ -42,66 +34,35 @@ def voltage(transactional_db: None, web: Laboratory, settings: Any) -> SimpleNam
         :, None
     ]
     table[:, 5] = 0
-    name = uuid4().hex
-    table.astype(np.int16).tofile(web.data_root / f"{name}.bin")
+    made = recorded(web, settings, table, RATE)
     times = np.array([*FIRST, *SECOND]) / RATE
     np.savez(
-        web.data_root / f"{name}.npz", spike_times=times, spike_units=np.array([0, 0, 0, 1, 1]),
+        made.file.with_suffix(".npz"), spike_times=times, spike_units=np.array([0, 0, 0, 1, 1]),
         unit_labels=np.array(["1 (channel 3)", "2 (channel 8)"]),
     )  # fmt: skip
-    project = Project.objects.create(name="Memory")
-    ana = get_user_model().objects.create_user("ana")
-    Membership.objects.create(project=project, user=ana, role="viewer")
-    session = services.start_session(
-        by=LABORATORY, project=project, start=timezone.now() - timezone.timedelta(hours=1), end=timezone.now()
-    )
-    recording = services.register_recording(
-        by=LABORATORY, session=session, kind="ephys", format="raw-binary", files=[{"path": f"{name}.bin"}],
-        parameters={"rate": RATE, "channels": CHANNELS, "dtype": "int16", "gain_to_uV": GAIN,
-                    "positions": [[0, 20 * n] for n in range(CHANNELS)]},
-    )  # fmt: skip
     services.register_recording(
-        by=LABORATORY, session=session, kind="units", format="units-npz", files=[{"path": f"{name}.npz"}],
-        derived_from={recording}, name="sorted",
+        by=LABORATORY, session=made.session, kind="units", format="units-npz",
+        files=[{"path": made.file.with_suffix(".npz").name}], derived_from={made.recording}, name="sorted",
     )  # fmt: skip
-    ripples = finished(project, "lfp.ripples", _lfp(session, web, recording), settings)
+    ripples = finished("lfp.ripples", _lfp(web, made.recording), settings)
     (ripples / "ripples.csv").write_text(
         "start_s,peak_s,stop_s,height_SD,frequency_Hz\n"
         + ",".join(str(at / RATE) for at in (start, peak, stop))
         + ",9,170\n"
     )
-    inspected = finished(project, "ephys.inspect", recording, settings)
+    inspected = finished("ephys.inspect", made.recording, settings)
     labels = ["dead" if n == 5 else "good" for n in range(CHANNELS)]
     (inspected / "channels.csv").write_text("channel,label\n" + "".join(f"{n},{one}\n" for n, one in enumerate(labels)))
-    login = Client()
-    login.force_login(ana)
-    return SimpleNamespace(
-        url=f"http://127.0.0.1:{web.web_port}",
-        path=f"/recordings/{recording.pk}/",
-        cookie=login.cookies["sessionid"].value,
-    )
+    return made
 
 
-def _lfp(session: Any, web: Laboratory, recording: Any) -> Any:
+def _lfp(web: Laboratory, recording: Any) -> Any:
     np.zeros((100, 1), np.int16).tofile(web.data_root / f"{recording.pk}.bin")
     return services.register_recording(
-        by=LABORATORY, session=session, kind="lfp", format="raw-binary", files=[{"path": f"{recording.pk}.bin"}],
-        derived_from={recording}, parameters={"rate": 1000, "channels": 1, "dtype": "int16", "gain_to_uV": GAIN},
+        by=LABORATORY, session=recording.session, kind="lfp", format="raw-binary",
+        files=[{"path": f"{recording.pk}.bin"}], derived_from={recording},
+        parameters={"rate": 1000, "channels": 1, "dtype": "int16", "gain_to_uV": GAIN},
     )  # fmt: skip
-
-
-def finished(project: Any, pipeline: str, recording: Any, settings: Any) -> Path:
-    """Write the rows of a job that has succeeded on a recording; return the folder of its files."""
-    folder = Path(settings.LAB_RESULTS) / uuid4().hex
-    (folder / "artifacts").mkdir(parents=True)
-    now = timezone.now()
-    job = Job.objects.create(
-        project=project, pipeline=pipeline, version="1.0.0", state=JobState.SUCCEEDED, attempt=1,
-        fingerprint=uuid4().hex * 2, started=now, finished=now,
-    )  # fmt: skip
-    JobInput.objects.create(job=job, recording=recording, order=0)
-    Result.objects.create(job=job, attempt=1, folder=folder.name)
-    return folder / "artifacts"
 
 
 @pytest.fixture(params=["desktop", "phone"])

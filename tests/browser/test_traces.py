@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import pytest
-from django.contrib.auth import get_user_model
-from django.test import Client
-from django.utils import timezone
 
-from analysis.jobs.models import Job, JobInput, JobState, Result
 from analysis.traces import traced
-from sessions import services
-from sessions.models import Membership, Project
-from sessions.permissions import LABORATORY
-from tests.browser.trace_page import press, settled, state, trace_page
+from tests.browser.trace_page import GAIN, finished, press, recorded, settled, state, trace_page
 from tests.cameras.laboratory import Laboratory
 from tests.methods.running import recording as as_input
 from tests.methods.running import run_pipeline
 
 pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.timeout(600)]
-RATE, GAIN, CHANNELS, SECONDS = 20_000, 0.2, 384, 20
+RATE, CHANNELS, SECONDS = 20_000, 384, 20
 # A pulse of 1800 uV for 0.5 ms on the second channel from the top, at 15 s.
 PULSE_AT, PULSE_ON, PULSE = 15 * RATE, CHANNELS - 2, 9000
 # Far below what an idle machine draws, so that a busy one passes; a page that draws anew what it need not does not.
@@ -36,43 +27,14 @@ LEAST_FRAMES = 8
 @pytest.fixture
 def voltage(transactional_db: None, web: Laboratory, settings: Any) -> SimpleNamespace:
     """Twenty seconds of 384 channels with a pulse, their overview, and somebody who may see them and is logged in."""
-    settings.LAB_DATA_ROOT, settings.LAB_RESULTS = web.data_root, web.folder / "results"
-    name = f"{uuid4().hex}.bin"
     table = np.random.default_rng(5).integers(-100, 101, (SECONDS * RATE, CHANNELS), dtype=np.int16)
     table[PULSE_AT : PULSE_AT + RATE // 2000, PULSE_ON] = PULSE
-    table.tofile(web.data_root / name)
-    parameters = {"channels": CHANNELS, "dtype": "int16", "gain_to_uV": GAIN,
-                  "positions": [[0, 20 * n] for n in range(CHANNELS)]}  # fmt: skip
-    project = Project.objects.create(name="Memory")
-    ana = get_user_model().objects.create_user("ana")
-    Membership.objects.create(project=project, user=ana, role="viewer")
-    session = services.start_session(
-        by=LABORATORY, project=project, start=timezone.now() - timezone.timedelta(hours=1), end=timezone.now()
-    )
-    recording = services.register_recording(
-        by=LABORATORY, session=session, kind="ephys", format="raw-binary", files=[{"path": name}],
-        parameters={"rate": RATE, **parameters},
-    )  # fmt: skip
-    folder = Path(settings.LAB_RESULTS) / uuid4().hex
-    (folder / "artifacts").mkdir(parents=True)
-    run_pipeline(
-        "ephys.overview", folder / "artifacts",
-        as_input("ephys", "raw-binary", web.data_root / name, rate=RATE, **parameters),
-    )  # fmt: skip
-    job = Job.objects.create(
-        project=project, pipeline="ephys.overview", version="1.0.0", state=JobState.SUCCEEDED, attempt=1,
-        fingerprint=traced(ana, recording.pk).mark, started=timezone.now(), finished=timezone.now(),
-    )  # fmt: skip
-    JobInput.objects.create(job=job, recording=recording, order=0)
-    Result.objects.create(job=job, attempt=1, folder=folder.name)
-    login = Client()
-    login.force_login(ana)
-    return SimpleNamespace(
-        url=f"http://127.0.0.1:{web.web_port}",
-        path=f"/recordings/{recording.pk}/",
-        cookie=login.cookies["sessionid"].value,
-        table=table,
-    )
+    made = recorded(web, settings, table, RATE)
+    mark = traced(made.ana, made.recording.pk).mark
+    artifacts = finished("ephys.overview", made.recording, settings, fingerprint=mark)
+    run_pipeline("ephys.overview", artifacts, as_input("ephys", "raw-binary", made.file, **made.parameters))
+    made.table = table
+    return made
 
 
 @pytest.fixture(params=["desktop", "phone"])

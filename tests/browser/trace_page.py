@@ -1,14 +1,72 @@
-"""The page of a recording's traces, on a desktop and in the dark on a phone."""
+"""A recording of voltage that was made up, and the page of its traces on a desktop and in the dark on a phone."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
+import numpy as np
+from django.contrib.auth import get_user_model
+from django.test import Client
+from django.utils import timezone
+
+from analysis.jobs.models import Job, JobInput, JobState, Result
+from sessions import services
+from sessions.models import Membership, Project
+from sessions.permissions import LABORATORY
 from tests.browser.chromium import DESKTOP, FLAGS, PHONE, executable
+from tests.cameras.laboratory import Laboratory
+
+GAIN = 0.2  # uV
+
+
+def recorded(web: Laboratory, settings: Any, table: np.ndarray, rate: float) -> SimpleNamespace:
+    """Register samples ``(samples, channels)`` as a recording, and log somebody in who may see it.
+
+    The probe is straight, its contacts 20 um apart. ``url``, ``path`` and ``cookie`` lead to its page.
+    """
+    settings.LAB_DATA_ROOT, settings.LAB_RESULTS = web.data_root, web.folder / "results"
+    file = web.data_root / f"{uuid4().hex}.bin"
+    table.astype(np.int16, copy=False).tofile(file)
+    channels = table.shape[1]
+    parameters = {"rate": rate, "channels": channels, "dtype": "int16", "gain_to_uV": GAIN,
+                  "positions": [[0, 20 * n] for n in range(channels)]}  # fmt: skip
+    project = Project.objects.create(name="Memory")
+    ana = get_user_model().objects.create_user("ana")
+    Membership.objects.create(project=project, user=ana, role="viewer")
+    session = services.start_session(
+        by=LABORATORY, project=project, start=timezone.now() - timezone.timedelta(hours=1), end=timezone.now()
+    )
+    recording = services.register_recording(
+        by=LABORATORY, session=session, kind="ephys", format="raw-binary", files=[{"path": file.name}],
+        parameters=parameters,
+    )  # fmt: skip
+    login = Client()
+    login.force_login(ana)
+    return SimpleNamespace(
+        file=file, parameters=parameters, session=session, recording=recording, ana=ana,
+        url=f"http://127.0.0.1:{web.web_port}", path=f"/recordings/{recording.pk}/",
+        cookie=login.cookies["sessionid"].value,
+    )  # fmt: skip
+
+
+def finished(pipeline: str, recording: Any, settings: Any, fingerprint: str = "") -> Path:
+    """Write the rows of a job that has succeeded on a recording; return the folder of its files."""
+    folder = Path(settings.LAB_RESULTS) / uuid4().hex
+    (folder / "artifacts").mkdir(parents=True)
+    now = timezone.now()
+    job = Job.objects.create(
+        project=recording.session.project, pipeline=pipeline, version="1.0.0", state=JobState.SUCCEEDED, attempt=1,
+        fingerprint=fingerprint or uuid4().hex * 2, started=now, finished=now,
+    )  # fmt: skip
+    JobInput.objects.create(job=job, recording=recording, order=0)
+    Result.objects.create(job=job, attempt=1, folder=folder.name)
+    return folder / "artifacts"
 
 
 @contextmanager

@@ -29,6 +29,8 @@ _LEAST_HEIGHT = 240
 _MARGIN = 64
 # From least to most; wider axes are numbered by powers of ten.
 _FEW_DECADES = 300.0
+# Within it, 1, 2 and 5 of a decade may be a single number.
+_ONE_DECADE = 8.0
 # In px; the numbers of more than two ticks would stand upon each other in a lower panel.
 _FEW_TICKS_BELOW = 140
 # Characters of a legend's label of which two fit beside each other on a phone.
@@ -61,7 +63,16 @@ def json_item(figure: Figure, *, theme: Theme = "light", target: str | None = No
 
 
 def _plot(panel: Panel, theme: Theme, height: int, shared, *, last: bool):  # noqa: ANN001, ANN202 - Bokeh objects
-    from bokeh.models import BasicTicker, BoxZoomTool, FixedTicker, PanTool, ResetTool, SaveTool, WheelZoomTool
+    from bokeh.models import (
+        BasicTicker,
+        BasicTickFormatter,
+        BoxZoomTool,
+        FixedTicker,
+        PanTool,
+        ResetTool,
+        SaveTool,
+        WheelZoomTool,
+    )
     from bokeh.plotting import figure as bokeh_figure
 
     pan, zoom, wheel = PanTool(), BoxZoomTool(), WheelZoomTool()
@@ -105,6 +116,8 @@ def _plot(panel: Panel, theme: Theme, height: int, shared, *, last: bool):  # no
             ticked.ticker = BasicTicker(desired_num_ticks=5)
         elif axis.log and (ticks := _log_ticks(panel, "x" if axis is panel.x else "y")):
             ticked.ticker = FixedTicker(ticks=ticks)
+            # That of logarithmic axes would round what is no power of ten to one.
+            ticked.formatter = BasicTickFormatter()
     if options["height"] < _FEW_TICKS_BELOW and not panel.y.names and not panel.y.log:
         plot.yaxis.ticker = BasicTicker(desired_num_ticks=2, min_interval=1 if panel.y.whole else 0)
     # Panels that share their x axis take its range from the panel that states it.
@@ -117,16 +130,23 @@ def _plot(panel: Panel, theme: Theme, height: int, shared, *, last: bool):  # no
 
 
 def _log_ticks(panel: Panel, axis: Literal["x", "y"]) -> list[float]:
-    """Return 1, 2 and 5 of each decade over the lines and points, where these span few decades; else nothing.
+    """Return round numbers to stand on a logarithmic axis whose lines and points span few decades; else nothing.
 
-    Bokeh would number such an axis in equal steps, which on this scale stand upon each other.
+    1, 2 and 5 of each decade, or about four equal steps where even that would leave one or none. Bokeh would number
+    such an axis in many equal steps, which on this scale stand upon each other.
     """
     drawn = [np.asarray(getattr(layer, axis), float) for layer in panel.layers if isinstance(layer, Line | Points)]
     values = np.concatenate([each.ravel() for each in drawn]) if drawn else np.empty(0)
     values = values[np.isfinite(values) & (values > 0)]
     if not values.size or values.max() > _FEW_DECADES * values.min():
         return []
-    decades = np.arange(np.floor(np.log10(values.min())), np.ceil(np.log10(values.max())) + 1)
+    low, high = float(values.min()), float(values.max())
+    if high < _ONE_DECADE * low:
+        rough = max((high - low) / 4, 1e-3 * high)
+        power = 10.0 ** np.floor(np.log10(rough))
+        step = next(each * power for each in (1, 2, 5, 10) if each * power >= rough * (1 - 1e-9))
+        return [float(f"{each:.6g}") for each in np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step]
+    decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
     return [float(f"{mantissa}e{decade:.0f}") for decade in decades for mantissa in (1, 2, 5)]
 
 

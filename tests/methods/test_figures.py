@@ -329,14 +329,24 @@ def test_names_on_an_axis_stand_so_that_they_do_not_run_into_one_another(names, 
 
 
 @pytest.mark.parametrize(
-    ("highest", "ticks"), [(9000.0, [100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000]), (1e7, None)]
+    ("lowest", "highest", "ticks"),
+    [
+        (450.0, 9000.0, [100, 200, 500, 1000, 2000, 5000, 10000]),
+        (380.0, 900.0, [400, 600, 800]),
+        (0.21, 0.22, [0.21, 0.215, 0.22]),
+        (7.0, 7.0, [7.0]),
+        (450.0, 1e7, None),
+    ],
 )
-def test_a_logarithmic_axis_of_few_decades_is_numbered_by_one_two_and_five(highest, ticks):
-    line = Line(np.arange(3.0), np.array([450.0, np.nan, highest]))
+def test_a_logarithmic_axis_of_few_decades_is_numbered_by_round_numbers_as_they_are(lowest, highest, ticks):
+    line = Line(np.arange(3.0), np.array([lowest, np.nan, highest]))
     drawn = Figure("a", "A", "A.", (Panel(Axis("time", "s"), Axis("power", "µV²", log=True), (line,)),))
     text = json.dumps(page.json_item(drawn))
     found = re.search(r'"name": "FixedTicker".*?"ticks": (\[.*?\])', text)
-    assert (json.loads(found[1]) if found else None) == ticks
+    shown = json.loads(found[1]) if found else None
+    assert (shown if shown is None or len(shown) < 7 else shown[:7]) == ticks
+    # The formatter of logarithmic axes rounds 500 to a power of ten.
+    assert ("LogTickFormatter" in text) == (ticks is None)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

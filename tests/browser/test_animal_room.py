@@ -101,7 +101,7 @@ def be(role: str) -> None:
 
 
 def waits(page: Any, count: int) -> None:
-    page.wait_for_function("(n) => document.querySelector('[data-care]').dataset.waiting === n", arg=str(count))
+    page.wait_for_function("(n) => document.querySelector('[data-care]')?.dataset.waiting === n", arg=str(count))
 
 
 def fits(page) -> bool:

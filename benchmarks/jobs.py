@@ -59,6 +59,8 @@ def run(seconds: int = 300) -> list[dict[str, Any]]:
     root.mkdir(parents=True, exist_ok=True)
     path = root / "raw.bin"
     write_recording(path, seconds)
+    # Gigabytes still on their way to the disk would hold up what Postgres writes for a job, and not the script.
+    os.sync()
     described = {"channels": CHANNELS, "rate": RATE, "dtype": "int16", "gain_to_uV": GAIN}
     recording, user = _registered(path, described)
     scripts, jobs = [], []

@@ -25,10 +25,20 @@ REPLACED = 4409
 FIRST_DELAY = 0.25
 LONGEST_DELAY = 15.0
 STATUS_PERIOD = 1.0
+# A connection that lasted so long was a good one, however it ended.
+STEADY_SECONDS = 2.0
 
 
 class Refused(Exception):
     """The server does not take this camera's token."""
+
+
+def delay_after(delay: float, lasted: float) -> float:
+    """Return the seconds before the next try: the first delay again after a connection that ``lasted``, else ``delay``.
+
+    A box that loses its server now and then must not wait longer from one time to the next.
+    """
+    return FIRST_DELAY if lasted > STEADY_SECONDS else delay
 
 
 class CameraAgent:
@@ -70,7 +80,7 @@ class CameraAgent:
     async def _connect_for_ever(self) -> None:
         delay, welcome = FIRST_DELAY, False
         while not self._done():
-            wait = delay
+            opened, turned_away = None, False
             try:
                 async with connect(
                     self.settings.url,
@@ -87,8 +97,6 @@ class CameraAgent:
                     opened = time.monotonic()
                     await self._serve(socket)
                     welcome = True
-                    if time.monotonic() - opened > 5:
-                        delay = wait = FIRST_DELAY
             except ConnectionClosed as closed:
                 code, reason = (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "connection lost")
                 log.warning(
@@ -96,7 +104,7 @@ class CameraAgent:
                 )
                 if code == REFUSED and not welcome:
                     raise Refused(reason) from closed
-                wait = LONGEST_DELAY if code in {REFUSED, REPLACED} else delay
+                turned_away = code in {REFUSED, REPLACED}
                 welcome = welcome or code != REFUSED
             except (OSError, TimeoutError, InvalidHandshake) as error:
                 what = (
@@ -107,6 +115,8 @@ class CameraAgent:
                 log.warning("%s: cannot reach %s: %s", self.settings.slug, self.settings.url, what)
             if self._done():
                 return
+            delay = delay_after(delay, time.monotonic() - opened if opened is not None else 0.0)
+            wait = LONGEST_DELAY if turned_away else delay
             # Boxes that lost one server do not all come back in the same moment.
             await asyncio.sleep(wait * random.uniform(0.7, 1.3))  # noqa: S311
             delay = min(delay * 2, LONGEST_DELAY)
